@@ -1,0 +1,18 @@
+using LocalLlm.KvCache;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Batching;
+
+/// <summary>One sequence's share of a step: rows <see cref="Start"/> to <see cref="Start"/> + <see cref="Count"/> of the packed batch.</summary>
+/// <param name="Cache">The sequence's cache before the step.</param>
+/// <param name="Start">First row of the packed batch.</param>
+/// <param name="Count">Number of rows, at least 1; their positions follow the cache's length.</param>
+/// <param name="Plan">What appending the rows does to the cache.</param>
+internal sealed record StepSlice(IKvCache Cache, int Start, int Count, AppendPlan Plan);
+
+/// <summary>The packed tokens of one step: T rows of all its sequences, one after the other.</summary>
+/// <param name="TokenIds">[T] int64.</param>
+/// <param name="Positions">[T] int64, each token's position in its sequence from 0.</param>
+/// <param name="LogitRows">[L] int64: the rows whose logits are wanted.</param>
+/// <param name="Slices">The sequences, in the order of their rows.</param>
+internal sealed record StepBatch(Tensor TokenIds, Tensor Positions, Tensor LogitRows, IReadOnlyList<StepSlice> Slices);

@@ -1,0 +1,46 @@
+using static TorchSharp.torch;
+
+namespace LocalLlm.KvCache;
+
+/// <summary>
+/// The keys and values of one sequence, all layers. A step plans once, then for each layer attends and appends, then commits; a cache whose
+/// step failed between the two is disposed of. Owned by the engine thread.
+/// </summary>
+internal interface IKvCache : IDisposable
+{
+    /// <summary>Committed tokens.</summary>
+    int Length { get; }
+
+    /// <summary>Bytes held, everything counted: codes, scales, rows, reserved slots. Pages shared by forks count in each of them.</summary>
+    long Bytes { get; }
+
+    /// <summary>Plans the append of <paramref name="count"/> ≥ 1 tokens after <see cref="Length"/>. Pure arithmetic: changes nothing.</summary>
+    AppendPlan PlanAppend(int count);
+
+    /// <summary>What one layer holds now, in no particular order. Borrowed: valid until the next append to this layer.</summary>
+    KvView View(int layer);
+
+    /// <summary>
+    /// Appends the fresh tokens of one segment of <paramref name="plan"/> to a layer. Segments come in order; all segments of a layer before
+    /// <see cref="Commit"/>.
+    /// </summary>
+    /// <param name="layer">The layer, from 0.</param>
+    /// <param name="k">[segment count, Hkv, D], after rotary embedding.</param>
+    /// <param name="v">[segment count, Hkv, D].</param>
+    /// <param name="plan">The step's plan.</param>
+    /// <param name="segment">Which segment of the plan.</param>
+    void Append(int layer, Tensor k, Tensor v, AppendPlan plan, int segment);
+
+    /// <summary>Makes the step's tokens part of <see cref="Length"/>, after the last layer.</summary>
+    void Commit(AppendPlan plan);
+
+    /// <summary>A cache with the same content that goes its own way: pages are shared by reference count, rows copied.</summary>
+    IKvCache Fork();
+
+    /// <summary>True if <see cref="Truncate"/> to this length can be done exactly.</summary>
+    bool CanTruncate(int length);
+
+    /// <summary>Drops all tokens from position <paramref name="length"/> on.</summary>
+    /// <exception cref="InvalidOperationException">Tokens needed at that length were already moved to a page.</exception>
+    void Truncate(int length);
+}

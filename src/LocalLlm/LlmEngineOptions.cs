@@ -1,0 +1,77 @@
+namespace LocalLlm;
+
+/// <summary>How to load and run a model. Plain values, so that it binds from configuration.</summary>
+public sealed record LlmEngineOptions
+{
+    /// <summary>A Hugging Face model folder: config.json, *.safetensors, tokenizer.json (or tokenizer.model), a chat template.</summary>
+    public string ModelPath { get; set; } = "";
+
+    /// <summary>The name by which the model is reported; null takes the folder's name.</summary>
+    public string? ModelId { get; set; }
+
+    /// <summary>"cpu", "cuda", "cuda:1", or "auto": the first GPU if there is one, else the CPU.</summary>
+    public string Device { get; set; } = "cpu";
+
+    /// <summary>A folder with libtorch's libraries, for instance a PyTorch installation's torch/lib; null takes the application's own package.</summary>
+    public string? LibTorchPath { get; set; }
+
+    /// <summary>The type in which weights are held and multiplied.</summary>
+    public WeightType WeightType { get; set; } = WeightType.Auto;
+
+    /// <summary>The most tokens of prompt and output together; null takes config.json's <c>max_position_embeddings</c>.</summary>
+    public int? ContextTokens { get; set; }
+
+    /// <summary>How many requests are decoded side by side; more wait in a queue.</summary>
+    public int MaxSequences { get; set; } = 8;
+
+    /// <summary>The most tokens of prompts that one step takes; bounds memory and how long others wait.</summary>
+    public int PrefillChunkTokens { get; set; } = 512;
+
+    /// <summary>The KV cache.</summary>
+    public KvCacheOptions KvCache { get; set; } = new();
+
+    /// <summary>Threads of libtorch on a CPU; null takes one for each core.</summary>
+    public int? Threads { get; set; }
+}
+
+/// <summary>The type in which weights are held and multiplied.</summary>
+public enum WeightType
+{
+    /// <summary>What the checkpoint stores on a GPU; float32 for small and float16 checkpoints on a CPU.</summary>
+    Auto,
+
+    /// <summary>IEEE single.</summary>
+    Float32,
+
+    /// <summary>bfloat16.</summary>
+    BFloat16,
+
+    /// <summary>IEEE half.</summary>
+    Float16,
+}
+
+/// <summary>Which KV cache a conversation gets, and how much is kept.</summary>
+public sealed record KvCacheOptions
+{
+    /// <summary>The kind of cache.</summary>
+    public KvCacheKind Kind { get; set; } = KvCacheKind.LogQuant;
+
+    /// <summary>W of the LogQuant rule: tokens of a page; between 2W and 3W tokens stay in full precision. 32, 64 or 128.</summary>
+    public int Window { get; set; } = 64;
+
+    /// <summary>Bytes for the caches of all conversations, running and retained; null for no limit.</summary>
+    public long? MemoryBytes { get; set; }
+
+    /// <summary>How many conversations' caches are retained for a follow-up turn; the least recently used leaves first.</summary>
+    public int RetainedConversations { get; set; } = 16;
+}
+
+/// <summary>The kind of KV cache.</summary>
+public enum KvCacheKind
+{
+    /// <summary>2-bit pages for old tokens, a log-distributed set in full precision (arXiv 2503.19950).</summary>
+    LogQuant,
+
+    /// <summary>Every token in full precision.</summary>
+    Dense,
+}
