@@ -1,0 +1,37 @@
+using static TorchSharp.torch;
+
+namespace LocalLlm.KvCache;
+
+/// <summary>Keeps NaN and infinity out of a cache, where they would spoil every later token.</summary>
+internal static class FiniteCheck
+{
+    /// <summary>Throws if a key or a value is NaN or infinite.</summary>
+    /// <param name="layer">The layer, for the message.</param>
+    /// <param name="position">Position of the first token, for the message.</param>
+    /// <param name="k">[n, Hkv, D].</param>
+    /// <param name="v">[n, Hkv, D].</param>
+    /// <exception cref="LocalLlmException">One is; the message names the layer, the token, the head and the channel.</exception>
+    public static void Require(int layer, int position, Tensor k, Tensor v)
+    {
+        using var scope = NewDisposeScope();
+        // One number to wait for. A finite sum proves that all summands are finite; another may also be an overflow, so it is looked into.
+        var sum = k.sum(ScalarType.Float32).add_(v.sum(ScalarType.Float32));
+        if (float.IsFinite(sum.item<float>()))
+            return;
+        RequireAll(layer, position, k, "key");
+        RequireAll(layer, position, v, "value");
+    }
+
+    private static void RequireAll(int layer, int position, Tensor tensor, string name)
+    {
+        var wrong = tensor.isfinite().logical_not().nonzero();
+        if (wrong.shape[0] == 0)
+            return;
+        var first = wrong[0].to(ScalarType.Int64).cpu().data<long>().ToArray();
+        var value = tensor[first[0], first[1], first[2]].to(ScalarType.Float32).item<float>();
+        throw new LocalLlmException($"Layer {layer}: a {name} is {value} (token {position + first[0]}, KV head {first[1]}, channel {first[2]}; "
+            + $"{wrong.shape[0]} of {tensor.NumberOfElements} are not finite). The step is abandoned and this sequence's cache with it. "
+            + $"If activations overflow, raise {nameof(LlmEngineOptions)}.{nameof(LlmEngineOptions.WeightType)} to {nameof(WeightType.Float32)} or "
+            + $"{nameof(WeightType.BFloat16)}; else the model's weights are damaged.");
+    }
+}
