@@ -45,6 +45,8 @@ internal static class WeakenedLibrary
             return null;
         try
         {
+            foreach (var owned in new[] { cacheRoot, Path.Combine(cacheRoot, "native"), Path.Combine(cacheRoot, "native", key) })
+                Directory.CreateDirectory(owned, OwnerOnly);
             return Store(Path.Combine(cacheRoot, "native", key), Path.GetFileName(library), bytes);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -56,7 +58,6 @@ internal static class WeakenedLibrary
     private static string Store(string folder, string name, byte[] bytes)
     {
         // The folder is opened to its owner only, also where it was there before: a library that others can write must not be loaded.
-        Directory.CreateDirectory(folder, OwnerOnly);
         File.SetUnixFileMode(folder, OwnerOnly);
         var path = Path.Combine(folder, name);
         if (File.Exists(path) && bytes.AsSpan().SequenceEqual(File.ReadAllBytes(path)))

@@ -1,0 +1,48 @@
+using LocalLlm.Interop;
+
+namespace LocalLlm;
+
+/// <summary>Checks engine options, all at once.</summary>
+internal static class EngineOptionsValidator
+{
+    /// <exception cref="ArgumentException">Lists every option that is wrong.</exception>
+    public static void ThrowIfInvalid(LlmEngineOptions options)
+    {
+        var errors = Errors(options).ToList();
+        if (errors.Count > 0)
+            throw new ArgumentException($"{nameof(LlmEngineOptions)}:{string.Concat(errors.Select(e => "\n  - " + e))}", nameof(options));
+    }
+
+    private static IEnumerable<string> Errors(LlmEngineOptions options)
+    {
+        if (string.IsNullOrWhiteSpace(options.ModelPath))
+            yield return "ModelPath is empty; set it to a Hugging Face model folder (config.json, *.safetensors, tokenizer.json)";
+        if (!TorchDevice.IsForm(options.Device))
+            yield return $"Device is '{options.Device}'; use {TorchDevice.Forms}";
+        if (!Enum.IsDefined(options.WeightType))
+            yield return $"WeightType is {options.WeightType}; use {string.Join(", ", Enum.GetNames<WeightType>())}";
+        if (options.ContextTokens is < 2)
+            yield return $"ContextTokens is {options.ContextTokens}; use 2 or more, or null for the model's own";
+        if (options.MaxSequences < 1)
+            yield return $"MaxSequences is {options.MaxSequences}; use 1 or more";
+        if (options.PrefillChunkTokens < 1)
+            yield return $"PrefillChunkTokens is {options.PrefillChunkTokens}; use 1 or more";
+        if (options.Threads is < 1)
+            yield return $"Threads is {options.Threads}; use 1 or more, or null for one each core";
+        var cache = options.KvCache;
+        if (cache is null)
+        {
+            yield return "KvCache is null";
+            yield break;
+        }
+
+        if (!Enum.IsDefined(cache.Kind))
+            yield return $"KvCache.Kind is {cache.Kind}; use {string.Join(" or ", Enum.GetNames<KvCacheKind>())}";
+        if (cache.Window is not (32 or 64 or 128))
+            yield return $"KvCache.Window is {cache.Window}; use 32, 64 or 128";
+        if (cache.MemoryBytes is <= 0)
+            yield return $"KvCache.MemoryBytes is {cache.MemoryBytes}; use a positive number of bytes, or null for no limit";
+        if (cache.RetainedConversations < 0)
+            yield return $"KvCache.RetainedConversations is {cache.RetainedConversations}; use 0 (retain none) or more";
+    }
+}
