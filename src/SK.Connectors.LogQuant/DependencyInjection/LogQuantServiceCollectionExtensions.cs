@@ -1,0 +1,136 @@
+using LocalLlm;
+using Microsoft.Extensions.AI;
+using SK.Connectors.LogQuant;
+using SK.Connectors.LogQuant.DependencyInjection;
+
+namespace Microsoft.Extensions.DependencyInjection;
+
+/// <summary>Registers a local engine and chat clients over it.</summary>
+/// <remarks>
+/// <para>Without a service id the registrations are unkeyed, with one they are keyed singletons. Several models are several service ids.
+/// A kernel made by <c>services.AddKernel()</c> does not find a keyed-only service as its default: register without an id, or name the id
+/// in the settings.</para>
+/// <para>The engine is a singleton of its own, shared by all services with the same id and equal options, loaded on first use and disposed
+/// of with the container, synchronously or not. A <c>Kernel</c> does not dispose of its services; dispose of <c>kernel.Services</c> to
+/// free the model.</para>
+/// </remarks>
+public static class LogQuantServiceCollectionExtensions
+{
+    /// <summary>Adds the engine (<see cref="ILlmEngine"/>) of a local model, for services that are given it later or for use by itself.</summary>
+    /// <param name="services">Where to register.</param>
+    /// <param name="modelPath">A Hugging Face model folder.</param>
+    /// <param name="serviceId">The key of the registrations, or null for unkeyed ones.</param>
+    /// <returns>The same, for chaining.</returns>
+    public static IServiceCollection AddLogQuantEngine(this IServiceCollection services, string modelPath, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        EngineRegistration.Add(services, modelPath, serviceId);
+        return services;
+    }
+
+    /// <summary>Adds the engine (<see cref="ILlmEngine"/>) of a local model, for services that are given it later or for use by itself.</summary>
+    /// <param name="services">Where to register.</param>
+    /// <param name="options">How to load and run the model; copied.</param>
+    /// <param name="serviceId">The key of the registrations, or null for unkeyed ones.</param>
+    /// <returns>The same, for chaining.</returns>
+    public static IServiceCollection AddLogQuantEngine(this IServiceCollection services, LlmEngineOptions options, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        EngineRegistration.Add(services, options, serviceId);
+        return services;
+    }
+
+    /// <summary>Adds the engine (<see cref="ILlmEngine"/>) of a local model, for services that are given it later or for use by itself.</summary>
+    /// <param name="services">Where to register.</param>
+    /// <param name="configure">Sets how to load and run the model: options named by the service id, which configuration may complete; they
+    /// are validated when a host starts, else on first use.</param>
+    /// <param name="serviceId">The key of the registrations, or null for unkeyed ones.</param>
+    /// <returns>The same, for chaining.</returns>
+    public static IServiceCollection AddLogQuantEngine(
+        this IServiceCollection services, Action<LlmEngineOptions> configure, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        EngineRegistration.Add(services, configure, serviceId);
+        return services;
+    }
+
+    /// <summary>Adds an engine (<see cref="ILlmEngine"/>) of one's own, for services that are given it later or for use by itself.</summary>
+    /// <param name="services">Where to register.</param>
+    /// <param name="engineFactory">Makes the engine, which the container then owns.</param>
+    /// <param name="serviceId">The key of the registrations, or null for unkeyed ones.</param>
+    /// <returns>The same, for chaining.</returns>
+    public static IServiceCollection AddLogQuantEngine(
+        this IServiceCollection services, Func<IServiceProvider, ILlmEngine> engineFactory, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        EngineRegistration.Add(services, engineFactory, serviceId);
+        return services;
+    }
+
+    /// <summary>
+    /// Adds an <see cref="IChatClient"/> over a local model: <see cref="LogQuantChatClient"/> with
+    /// function invocation that knows the kernel, telemetry and logging.
+    /// </summary>
+    /// <param name="services">Where to register.</param>
+    /// <param name="modelPath">A Hugging Face model folder.</param>
+    /// <param name="serviceId">The key of the registrations, or null for unkeyed ones.</param>
+    /// <returns>The same, for chaining.</returns>
+    public static IServiceCollection AddLogQuantChatClient(this IServiceCollection services, string modelPath, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        EngineRegistration.Add(services, modelPath, serviceId);
+        ServiceRegistration.AddChatClient(services, ServiceRegistration.Registered(serviceId), serviceId);
+        return services;
+    }
+
+    /// <summary>
+    /// Adds an <see cref="IChatClient"/> over a local model: <see cref="LogQuantChatClient"/> with
+    /// function invocation that knows the kernel, telemetry and logging.
+    /// </summary>
+    /// <param name="services">Where to register.</param>
+    /// <param name="options">How to load and run the model; copied.</param>
+    /// <param name="serviceId">The key of the registrations, or null for unkeyed ones.</param>
+    /// <returns>The same, for chaining.</returns>
+    public static IServiceCollection AddLogQuantChatClient(
+        this IServiceCollection services, LlmEngineOptions options, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        EngineRegistration.Add(services, options, serviceId);
+        ServiceRegistration.AddChatClient(services, ServiceRegistration.Registered(serviceId), serviceId);
+        return services;
+    }
+
+    /// <summary>
+    /// Adds an <see cref="IChatClient"/> over a local model: <see cref="LogQuantChatClient"/> with
+    /// function invocation that knows the kernel, telemetry and logging.
+    /// </summary>
+    /// <param name="services">Where to register.</param>
+    /// <param name="configure">Sets how to load and run the model: options named by the service id, which configuration may complete; they
+    /// are validated when a host starts, else on first use.</param>
+    /// <param name="serviceId">The key of the registrations, or null for unkeyed ones.</param>
+    /// <returns>The same, for chaining.</returns>
+    public static IServiceCollection AddLogQuantChatClient(
+        this IServiceCollection services, Action<LlmEngineOptions> configure, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        EngineRegistration.Add(services, configure, serviceId);
+        ServiceRegistration.AddChatClient(services, ServiceRegistration.Registered(serviceId), serviceId);
+        return services;
+    }
+
+    /// <summary>
+    /// Adds an <see cref="IChatClient"/> over an engine of one's own: <see cref="LogQuantChatClient"/> with
+    /// function invocation that knows the kernel, telemetry and logging.
+    /// </summary>
+    /// <param name="services">Where to register.</param>
+    /// <param name="engineFactory">Gives the engine, which is borrowed: whoever made it disposes of it.</param>
+    /// <param name="serviceId">The key of the registrations, or null for unkeyed ones.</param>
+    /// <returns>The same, for chaining.</returns>
+    public static IServiceCollection AddLogQuantChatClient(
+        this IServiceCollection services, Func<IServiceProvider, ILlmEngine> engineFactory, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        ServiceRegistration.AddChatClient(services, engineFactory, serviceId);
+        return services;
+    }
+}

@@ -1,0 +1,54 @@
+using LocalLlm;
+using Microsoft.Extensions.Options;
+
+namespace SK.Connectors.LogQuant.Engines;
+
+/// <summary>What registrations do with <see cref="LlmEngineOptions"/>; their meaning is the engine's.</summary>
+internal static class EngineOptions
+{
+    /// <summary>A copy that later changes of the original do not reach.</summary>
+    public static LlmEngineOptions Snapshot(LlmEngineOptions options) => options with { KvCache = options.KvCache with { } };
+
+    /// <summary>Sets every property, so that the options pipeline can start from given options.</summary>
+    public static void CopyTo(this LlmEngineOptions source, LlmEngineOptions target)
+    {
+        var snapshot = Snapshot(source);
+        foreach (var property in typeof(LlmEngineOptions).GetProperties())
+        {
+            if (property is { CanRead: true, CanWrite: true })
+                property.SetValue(target, property.GetValue(snapshot));
+        }
+    }
+
+    /// <summary>The name by which the engine will report its model, known before it is loaded.</summary>
+    public static string ModelId(LlmEngineOptions options) =>
+        options.ModelId ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.ModelPath)));
+}
+
+/// <summary>Finds what can be seen to be wrong before a model is loaded; reports all of it at once.</summary>
+internal sealed class LlmEngineOptionsValidator : IValidateOptions<LlmEngineOptions>
+{
+    public ValidateOptionsResult Validate(string? name, LlmEngineOptions options)
+    {
+        var errors = new List<string>();
+        var prefix = string.IsNullOrEmpty(name) ? nameof(LlmEngineOptions) : $"{nameof(LlmEngineOptions)} '{name}'";
+        if (string.IsNullOrWhiteSpace(options.ModelPath))
+            errors.Add($"{prefix}.{nameof(options.ModelPath)} is empty; set it to a Hugging Face model folder.");
+        else if (!Directory.Exists(options.ModelPath))
+            errors.Add($"{prefix}.{nameof(options.ModelPath)} is '{options.ModelPath}', which is no folder; "
+                + $"a relative path starts at {Directory.GetCurrentDirectory()}.");
+        AtLeastOne(options.ContextTokens, nameof(options.ContextTokens));
+        AtLeastOne(options.MaxSequences, nameof(options.MaxSequences));
+        AtLeastOne(options.PrefillChunkTokens, nameof(options.PrefillChunkTokens));
+        AtLeastOne(options.Threads, nameof(options.Threads));
+        if (options.KvCache is null)
+            errors.Add($"{prefix}.{nameof(options.KvCache)} is null; leave it at its default.");
+        return errors.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(errors);
+
+        void AtLeastOne(int? value, string property)
+        {
+            if (value < 1)
+                errors.Add($"{prefix}.{property} is {value}; it must be at least 1.");
+        }
+    }
+}

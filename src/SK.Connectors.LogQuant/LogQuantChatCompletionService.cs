@@ -1,0 +1,173 @@
+using System.Collections.ObjectModel;
+using System.Runtime.CompilerServices;
+using LocalLlm;
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.SemanticKernel;
+using Microsoft.SemanticKernel.ChatCompletion;
+using Microsoft.SemanticKernel.Services;
+using Microsoft.SemanticKernel.TextGeneration;
+using SK.Connectors.LogQuant.Engines;
+using SK.Connectors.LogQuant.ToolLoop;
+using TextContent = Microsoft.SemanticKernel.TextContent;
+
+namespace SK.Connectors.LogQuant;
+
+/// <summary>
+/// Semantic Kernel's chat completion over a local engine, which it borrows. Safe for concurrent use. Functions are offered and called as
+/// the settings' <see cref="FunctionChoiceBehavior"/> says, for 128 rounds at most; the calls and their results are added to the history.
+/// </summary>
+/// <remarks>
+/// <para>As <see cref="ITextGenerationService"/> it continues the prompt as it is, without the chat template and without functions.</para>
+/// <para><see cref="FunctionChoiceBehavior.None"/> shows the model no functions. A required call cannot be forced yet: a first answer
+/// without one ends in <see cref="InvalidOperationException"/>.</para>
+/// <para>The metadata of messages is described by <see cref="LogQuantMetadata"/>.</para>
+/// </remarks>
+public sealed class LogQuantChatCompletionService : IChatCompletionService, ITextGenerationService
+{
+    /// <summary>Key in <see cref="Attributes"/> of the context's length in tokens, once the model is loaded.</summary>
+    public const string ContextLengthKey = "ContextLength";
+
+    /// <summary>Key in <see cref="Attributes"/> of the bits per element of old tokens in the KV cache, once the model is loaded.</summary>
+    public const string KvBitsKey = "KvBits";
+
+    private readonly ILlmEngine _engine;
+    private readonly IChatClient _client;
+    private readonly ILogger _logger;
+
+    /// <summary>Creates a service for an engine, which it does not dispose of.</summary>
+    /// <param name="engine">The engine that answers.</param>
+    /// <param name="loggerFactory">For logs; contents of conversations are logged at Trace only.</param>
+    public LogQuantChatCompletionService(ILlmEngine engine, ILoggerFactory? loggerFactory = null)
+    {
+        ArgumentNullException.ThrowIfNull(engine);
+        loggerFactory ??= NullLoggerFactory.Instance;
+        _engine = engine;
+        _client = new LogQuantChatClient(engine, loggerFactory).AsBuilder().UseOpenTelemetry(loggerFactory).UseLogging(loggerFactory).Build();
+        _logger = loggerFactory.CreateLogger<LogQuantChatCompletionService>();
+    }
+
+    /// <summary>The model's id; once it is loaded, also the context's length and the KV cache's bits.</summary>
+    public IReadOnlyDictionary<string, object?> Attributes
+    {
+        get
+        {
+            var attributes = new Dictionary<string, object?> { [AIServiceExtensions.ModelIdKey] = _engine.GetModelId() };
+            if (_engine.TryGetModel() is { } model)
+            {
+                attributes[ContextLengthKey] = model.ContextTokens;
+                attributes[KvBitsKey] = model.KvBits;
+            }
+            return new ReadOnlyDictionary<string, object?>(attributes);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task<IReadOnlyList<ChatMessageContent>> GetChatMessageContentsAsync(
+        ChatHistory chatHistory, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(chatHistory);
+        var settings = LogQuantPromptExecutionSettings.FromExecutionSettings(executionSettings);
+        for (var round = 0; ; round++)
+        {
+            var offer = FunctionOffer.Create(settings.FunctionChoiceBehavior, chatHistory, round, kernel, _logger);
+            var response = await _client.GetResponseAsync(
+                HistoryMapper.Map(chatHistory), Options(settings, offer, chatHistory), cancellationToken).ConfigureAwait(false);
+            var message = MessageFactory.Create(response, offer);
+            if (!MustCall(offer, message))
+                return [message];
+
+            var runner = new FunctionCallRunner(kernel!, offer, settings, chatHistory, isStreaming: false, _logger);
+            if (await runner.RunAsync(message, round, cancellationToken).ConfigureAwait(false) is { } last)
+                return [last];
+        }
+    }
+
+    /// <inheritdoc/>
+    public IAsyncEnumerable<StreamingChatMessageContent> GetStreamingChatMessageContentsAsync(
+        ChatHistory chatHistory, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(chatHistory);
+        return StreamAsync(chatHistory, LogQuantPromptExecutionSettings.FromExecutionSettings(executionSettings), kernel, cancellationToken);
+    }
+
+    private async IAsyncEnumerable<StreamingChatMessageContent> StreamAsync(
+        ChatHistory history, LogQuantPromptExecutionSettings settings, Kernel? kernel, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        for (var round = 0; ; round++)
+        {
+            var offer = FunctionOffer.Create(settings.FunctionChoiceBehavior, history, round, kernel, _logger);
+            var updates = new List<ChatResponseUpdate>();
+            var callCount = 0;
+            await foreach (var update in _client.GetStreamingResponseAsync(
+                HistoryMapper.Map(history), Options(settings, offer, history), cancellationToken).ConfigureAwait(false))
+            {
+                updates.Add(update);
+                yield return MessageFactory.CreateStreaming(update, round, ref callCount);
+            }
+
+            var message = MessageFactory.Create(updates.ToChatResponse(), offer);
+            if (!MustCall(offer, message))
+                yield break;
+
+            var runner = new FunctionCallRunner(kernel!, offer, settings, history, isStreaming: true, _logger);
+            if (await runner.RunAsync(message, round, cancellationToken).ConfigureAwait(false) is { } last)
+            {
+                yield return new StreamingChatMessageContent(last.Role, last.Content, last, modelId: message.ModelId, metadata: message.Metadata);
+                yield break;
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task<IReadOnlyList<TextContent>> GetTextContentsAsync(
+        string prompt, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, CancellationToken cancellationToken = default)
+    {
+        var response = await _client.GetResponseAsync([], PromptOptions(prompt, executionSettings), cancellationToken).ConfigureAwait(false);
+        var message = MessageFactory.Create(response, FunctionOffer.Nothing);
+        return [new TextContent(response.Text, response.ModelId, response, metadata: message.Metadata)];
+    }
+
+    /// <inheritdoc/>
+    public async IAsyncEnumerable<StreamingTextContent> GetStreamingTextContentsAsync(
+        string prompt, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null,
+        [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        var callCount = 0;
+        await foreach (var update in _client.GetStreamingResponseAsync([], PromptOptions(prompt, executionSettings), cancellationToken).ConfigureAwait(false))
+        {
+            var part = MessageFactory.CreateStreaming(update, round: 0, ref callCount);
+            yield return new StreamingTextContent(part.Content, modelId: part.ModelId, innerContent: update, metadata: part.Metadata);
+        }
+    }
+
+    private static bool MustCall(FunctionOffer offer, ChatMessageContent message) =>
+        offer.AutoInvoke && message.Items.Any(i => i is Microsoft.SemanticKernel.FunctionCallContent);
+
+    private static ChatOptions Options(LogQuantPromptExecutionSettings settings, FunctionOffer offer, ChatHistory history)
+    {
+        var options = new ChatOptions();
+        SettingsMapper.Apply(settings, options);
+        // A system prompt among the settings stands in for one in the history.
+        if (history.Any(m => m.Role == AuthorRole.System || m.Role == AuthorRole.Developer))
+            options.Instructions = null;
+        offer.Apply(options);
+        return options;
+    }
+
+    private static ChatOptions PromptOptions(string prompt, PromptExecutionSettings? executionSettings)
+    {
+        ArgumentNullException.ThrowIfNull(prompt);
+        var settings = LogQuantPromptExecutionSettings.FromExecutionSettings(executionSettings);
+        if (settings.FunctionChoiceBehavior is not (null or NoneFunctionChoiceBehavior))
+            throw new NotSupportedException("Text generation continues the prompt as it is, so functions cannot be offered. "
+                + $"Use {nameof(IChatCompletionService)} for them, or leave {nameof(PromptExecutionSettings.FunctionChoiceBehavior)} out.");
+        var options = new ChatOptions { RawRepresentationFactory = _ => new GenerationRequest { Prompt = prompt } };
+        SettingsMapper.Apply(settings, options);
+        if (options.Instructions is not null)
+            throw new NotSupportedException("Text generation continues the prompt as it is, so a system prompt cannot be added. "
+                + $"Use {nameof(IChatCompletionService)} for it.");
+        return options;
+    }
+}

@@ -1,0 +1,111 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using System.Text.Json;
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Logging;
+
+namespace SK.Connectors.LogQuant.Mapping;
+
+/// <summary>What <see cref="ChatOptions.AdditionalProperties"/> may carry for this client.</summary>
+internal sealed record AdditionalOptions
+{
+    public const string MinPKey = "min_p";
+    public const string RepetitionPenaltyKey = "repetition_penalty";
+    public const string TemplateVariablesKey = "template_variables";
+    public const string LogprobsKey = "logprobs";
+    public const string TopLogprobsKey = "top_logprobs";
+    private const string LogitBiasKey = "logit_bias";
+    private const string TokenSelectionBiasesKey = "token_selection_biases";
+
+    /// <summary>Names already warned of, so that a long conversation does not repeat itself in the log.</summary>
+    private static readonly ConcurrentDictionary<string, bool> Warned = new(StringComparer.Ordinal);
+
+    public float? MinP { get; init; }
+
+    public float? RepetitionPenalty { get; init; }
+
+    public IReadOnlyDictionary<string, JsonElement> TemplateVariables { get; init; } = new Dictionary<string, JsonElement>();
+
+    public static AdditionalOptions Read(AdditionalPropertiesDictionary? properties, ILogger logger)
+    {
+        var result = new AdditionalOptions();
+        foreach (var (key, value) in properties ?? [])
+        {
+            switch (key)
+            {
+                case MinPKey:
+                    result = result with { MinP = Number(key, value) };
+                    break;
+                case RepetitionPenaltyKey:
+                    result = result with { RepetitionPenalty = Number(key, value) };
+                    break;
+                case TemplateVariablesKey:
+                    result = result with { TemplateVariables = Variables(key, value) };
+                    break;
+                case LogprobsKey or TopLogprobsKey or LogitBiasKey or TokenSelectionBiasesKey:
+                    RefuseUnlessOff(key, value);
+                    break;
+                default:
+                    // Middleware and settings meant for other providers put their own keys here, so an unknown one is no error.
+                    if (value is not null && Warned.TryAdd(key, true))
+                        Log.UnknownOption(logger, key, MinPKey, RepetitionPenaltyKey, TemplateVariablesKey);
+                    break;
+            }
+        }
+        return result;
+    }
+
+    private static float? Number(string key, object? value)
+    {
+        try
+        {
+            return value switch
+            {
+                null or JsonElement { ValueKind: JsonValueKind.Null } => null,
+                JsonElement { ValueKind: JsonValueKind.String } text => float.Parse(text.GetString()!, CultureInfo.InvariantCulture),
+                JsonElement { ValueKind: JsonValueKind.Number } number => number.GetSingle(),
+                IConvertible convertible => Convert.ToSingle(convertible, CultureInfo.InvariantCulture),
+                _ => throw NotANumber(key, value, null),
+            };
+        }
+        catch (Exception e) when (e is FormatException or InvalidCastException or OverflowException)
+        {
+            throw NotANumber(key, value, e);
+        }
+    }
+
+    private static ArgumentException NotANumber(string key, object? value, Exception? cause) =>
+        new($"The additional property '{key}' is '{value}' ({value?.GetType().Name}); it must be a number.", cause);
+
+    private static Dictionary<string, JsonElement> Variables(string key, object? value)
+    {
+        var json = value switch
+        {
+            null => default,
+            JsonElement element => element,
+            _ => JsonSerializer.SerializeToElement(value, AIJsonUtilities.DefaultOptions),
+        };
+        return json.ValueKind switch
+        {
+            JsonValueKind.Undefined or JsonValueKind.Null => [],
+            JsonValueKind.Object => json.EnumerateObject().ToDictionary(p => p.Name, p => p.Value),
+            _ => throw new ArgumentException($"The additional property '{key}' is a JSON {json.ValueKind}; it must be an object or a dictionary: "
+                + "the names and values of variables for the chat template."),
+        };
+    }
+
+    private static void RefuseUnlessOff(string key, object? value)
+    {
+        var isOff = value switch
+        {
+            null or false or JsonElement { ValueKind: JsonValueKind.Null or JsonValueKind.False } => true,
+            JsonElement { ValueKind: JsonValueKind.Number } number => number.GetDouble() == 0,
+            JsonElement { ValueKind: JsonValueKind.Object } biases => !biases.EnumerateObject().Any(),
+            System.Collections.ICollection biases => biases.Count == 0,
+            IConvertible and not string => Convert.ToDouble(value, CultureInfo.InvariantCulture) == 0,
+            _ => false,
+        };
+        if (!isOff)
+            throw new NotSupportedException($"The option '{key}' is '{value}', but this engine does not offer it; leave it out.");
+    }
+}

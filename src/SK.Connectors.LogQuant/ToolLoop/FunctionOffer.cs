@@ -1,0 +1,74 @@
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Logging;
+using Microsoft.SemanticKernel;
+using Microsoft.SemanticKernel.ChatCompletion;
+
+namespace SK.Connectors.LogQuant.ToolLoop;
+
+/// <summary>The functions that one round offers to the model, and what becomes of its calls.</summary>
+internal sealed class FunctionOffer
+{
+    /// <summary>Rounds with tool calls for one request; the round after them is offered no tools, so that it must answer.</summary>
+    public const int MaxRounds = 128;
+
+    public static readonly FunctionOffer Nothing = new();
+
+    private readonly Dictionary<string, KernelFunction> _functions = new(StringComparer.Ordinal);
+
+    private FunctionOffer()
+    {
+    }
+
+    public FunctionChoiceBehaviorOptions Options { get; private init; } = new();
+
+    /// <summary>Whether the service calls the functions itself.</summary>
+    public bool AutoInvoke { get; private init; }
+
+    private FunctionChoice Choice { get; init; } = FunctionChoice.Auto;
+
+    public static FunctionOffer Create(FunctionChoiceBehavior? behavior, ChatHistory history, int round, Kernel? kernel, ILogger logger)
+    {
+        if (behavior is null)
+            return Nothing;
+
+        var configuration = behavior.GetConfiguration(new FunctionChoiceBehaviorConfigurationContext(history)
+        {
+            Kernel = kernel,
+            RequestSequenceIndex = round,
+        });
+        var autoInvoke = configuration.AutoInvoke && kernel is not null;
+        if (autoInvoke && round >= MaxRounds)
+        {
+            Log.RoundLimitReached(logger, MaxRounds);
+            return Nothing;
+        }
+        if (autoInvoke && FunctionCallRunner.IsNestedTooDeep)
+        {
+            Log.DepthLimitReached(logger, FunctionCallRunner.MaxDepth);
+            return Nothing;
+        }
+
+        var offer = new FunctionOffer { Options = configuration.Options, AutoInvoke = autoInvoke, Choice = configuration.Choice };
+        foreach (var function in configuration.Functions ?? [])
+            offer._functions.TryAdd(FunctionNames.Join(function.PluginName, function.Name), function);
+        return offer;
+    }
+
+    /// <summary>Adds the tools and the tool mode to a round's options.</summary>
+    public void Apply(ChatOptions options)
+    {
+        // After its first round, a required choice names no functions any more: the model is to answer.
+        if (_functions.Count == 0)
+            return;
+        options.Tools = [.. _functions.Select(f => AIFunctionFactory.CreateDeclaration(f.Key, f.Value.Description, f.Value.JsonSchema))];
+        options.ToolMode = Choice == FunctionChoice.Required ? ChatToolMode.RequireAny
+            : Choice == FunctionChoice.None ? ChatToolMode.None
+            : ChatToolMode.Auto;
+        options.AllowMultipleToolCalls = Options.AllowParallelCalls;
+    }
+
+    /// <summary>The function that a name stands for, or null if it was not offered.</summary>
+    public KernelFunction? Find(string? pluginName, string functionName) => Find(FunctionNames.Join(pluginName, functionName));
+
+    public KernelFunction? Find(string name) => _functions.GetValueOrDefault(name);
+}
