@@ -59,18 +59,18 @@ internal static class PageTensors
         using var scope = NewDisposeScope();
         var (pages, heads, window, headDim) = (codes.shape[0], codes.shape[1], layout.Window, layout.HeadDim);
         var (shifts, mask) = (tensor(new byte[] { 0, 2, 4, 6 }, device: codes.device), tensor((byte)PageLayout.MaxCode, device: codes.device));
-        var wideScales = scales.transpose(0, 1).to(ScalarType.Float32); // [H, N, ScaleCount]
+        var wideScales = scales.transpose(0, 1).contiguous().to(ScalarType.Float32); // [H, N, ScaleCount]
 
         // The bytes are brought into order before they are unpacked: a quarter of the codes, a sixteenth of the floats.
         var keyBytes = codes.narrow(2, 0, layout.KeyCodeBytes).view(pages, heads, layout.KeyLanes, window, sizeof(uint))
-            .permute(1, 0, 3, 2, 4).reshape(heads, pages, window, -1, 1);
+            .permute(1, 0, 3, 2, 4).contiguous().view(heads, pages, window, -1, 1);
         var keyCodes = keyBytes.bitwise_right_shift(shifts).bitwise_and_(mask) // [H, N, W, D/4, 4]
             .view(heads, pages, window, -1).narrow(3, 0, headDim).to(ScalarType.Float32);
         var keys = wideScales.narrow(2, layout.KeyMinimumIndex, headDim).unsqueeze(2)
             .addcmul(keyCodes, wideScales.narrow(2, PageLayout.KeyScaleIndex, headDim).unsqueeze(2), 1);
 
         var valueBytes = codes.narrow(2, layout.KeyCodeBytes, layout.ValueCodeBytes).view(pages, heads, layout.ValueLanes, headDim, sizeof(uint))
-            .permute(1, 0, 2, 4, 3).reshape(heads, pages, layout.ValueLanes, sizeof(uint), 1, headDim);
+            .permute(1, 0, 2, 4, 3).contiguous().view(heads, pages, layout.ValueLanes, sizeof(uint), 1, headDim);
         var valueCodes = valueBytes.bitwise_right_shift(shifts.view(ByteCodes, 1)).bitwise_and_(mask) // [H, N, W/16, 4, 4, D]
             .view(heads, pages, window, headDim).to(ScalarType.Float32);
         var values = PerChannel(layout, wideScales.narrow(2, layout.ValueMinimumIndex, layout.Groups * window))
@@ -90,13 +90,12 @@ internal static class PageTensors
     // Groups lie along `dimension`. Codes have the shape of x and are contiguous; scale and minimum keep the dimension with size 1.
     private static (Tensor Codes, Tensor Scale, Tensor Minimum) Fit(Tensor x, int dimension)
     {
-        var minimum = x.amin([dimension], keepdim: true).to(ScalarType.Float16);
-        var wideMinimum = minimum.to(ScalarType.Float32);
-        var scale = x.amax([dimension], keepdim: true).sub_(wideMinimum).clamp_min_(0).mul_(PageCodec.ScaleOfRange).to(ScalarType.Float16);
+        var wideMinimum = x.amin([dimension], keepdim: true).to(ScalarType.Float16).to(ScalarType.Float32).add_(0); // −0 becomes +0
+        var scale = x.amax([dimension], keepdim: true).sub_(wideMinimum).clamp_min_(0).add_(0).mul_(PageCodec.ScaleOfRange).to(ScalarType.Float16);
         var wideScale = scale.to(ScalarType.Float32);
         var divisor = wideScale.masked_fill(wideScale.eq(0), float.PositiveInfinity);
         var codes = x.sub(wideMinimum).div_(divisor).round_().clamp_(0, PageLayout.MaxCode).to(ScalarType.Byte).contiguous();
-        return (codes, scale, minimum);
+        return (codes, scale, wideMinimum.to(ScalarType.Float16));
     }
 
     private static Tensor Pack(Tensor codes, Tensor weights, int dimension) =>

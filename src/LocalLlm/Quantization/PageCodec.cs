@@ -8,7 +8,7 @@ namespace LocalLlm.Quantization;
 /// </summary>
 /// <remarks>
 /// A group of numbers x (keys: one channel over all tokens; values: one token over a group of channels) becomes
-/// m = fp16(min x), s = fp16(max(0, max x − m)·⅓), code = clamp(round((x − m) / s), 0, 3), all in float32, ties to even; s = 0 makes every code 0.
+/// m = fp16(min x), s = fp16(max(0, max x − m)·⅓), code = clamp(round((x − m) / s), 0, 3), all in float32, ties to even; s = 0 makes every code 0; m is never −0.
 /// It is read back as code·s + m. The product is exact in float32, so a fused multiply-add changes nothing.
 /// </remarks>
 internal static class PageCodec
@@ -110,7 +110,7 @@ internal static class PageCodec
             (low, high) = (MathF.Min(low, x), MathF.Max(high, x));
         }
 
-        var minimum = (Half)low;
+        var minimum = (Half)((float)(Half)low + 0f); // −0 becomes +0: which of the two a minimum finds depends on the order
         var scale = (Half)(MathF.Max(0, high - (float)minimum) * ScaleOfRange);
         if (!Half.IsFinite(minimum) || !Half.IsFinite(scale))
             throw new LocalLlmException($"Layer {layer}: {name}s range from {low} to {high}; a page's fp16 scales end at ±65504.");

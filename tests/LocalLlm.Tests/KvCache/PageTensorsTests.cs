@@ -1,0 +1,103 @@
+using LocalLlm.Interop;
+using LocalLlm.KvCache;
+using LocalLlm.Quantization;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.KvCache;
+
+public class PageTensorsTests
+{
+    public PageTensorsTests() => LibTorch.EnsureLoaded();
+
+    public static TheoryData<int, int, ScalarType> Shapes()
+    {
+        var data = new TheoryData<int, int, ScalarType>();
+        for (var headDim = 8; headDim <= 256; headDim += 8)
+            data.Add(32 << headDim / 8 % 3, headDim, (headDim / 8 % 4) switch { 0 => ScalarType.BFloat16, 1 => ScalarType.Float16, _ => ScalarType.Float32 });
+        return data;
+    }
+
+    [Theory]
+    [MemberData(nameof(Shapes))]
+    public void QuantizeAndDequantize_AnyShape_EqualTheScalarCodecBitForBit(int window, int headDim, ScalarType type)
+    {
+        const int heads = 2, pages = 3;
+        var layout = new PageLayout(window, headDim);
+        using var scope = NewDisposeScope();
+        manual_seed(headDim);
+        var (codeList, scaleList) = (new List<Tensor>(), new List<Tensor>());
+        var (expectedKeys, expectedValues) = (new float[heads][], new float[heads][]);
+        Array.Fill(expectedKeys, []);
+        Array.Fill(expectedValues, []);
+        for (var page = 0; page < pages; page++)
+        {
+            var (keys, values) = (Numbers(page), Numbers(page + 3));
+
+            var (codes, scales) = PageTensors.Quantize(layout, keys, values, layer: 0);
+
+            for (var head = 0; head < heads; head++)
+            {
+                var (expectedCodes, expectedScales) = (new byte[layout.CodeBytes], new Half[layout.ScaleCount]);
+                PageCodec.Quantize(layout, KvStream.Floats(keys[head]), KvStream.Floats(values[head]), expectedCodes, expectedScales, layer: 0);
+                codes[head].data<byte>().ToArray().AsSpan().SequenceEqual(expectedCodes).ShouldBeTrue();
+                scales[head].data<Half>().ToArray().Select(BitConverter.HalfToUInt16Bits)
+                    .SequenceEqual(expectedScales.Select(BitConverter.HalfToUInt16Bits)).ShouldBeTrue();
+                var (k, v) = (new float[window * headDim], new float[window * headDim]);
+                PageCodec.Dequantize(layout, expectedCodes, expectedScales, k, v);
+                expectedKeys[head] = [.. expectedKeys[head], .. k];
+                expectedValues[head] = [.. expectedValues[head], .. v];
+            }
+
+            codeList.Add(codes);
+            scaleList.Add(scales);
+        }
+
+        var (allKeys, allValues) = PageTensors.Dequantize(layout, stack(codeList), stack(scaleList));
+
+        allKeys.shape.ShouldBe([heads, pages * window, headDim]);
+        for (var head = 0; head < heads; head++)
+        {
+            Bits(KvStream.Floats(allKeys[head])).SequenceEqual(Bits(expectedKeys[head])).ShouldBeTrue();
+            Bits(KvStream.Floats(allValues[head])).SequenceEqual(Bits(expectedValues[head])).ShouldBeTrue();
+        }
+
+        static IEnumerable<int> Bits(float[] numbers) => numbers.Select(BitConverter.SingleToInt32Bits);
+
+        // Several magnitudes, whole constant groups, negative zeros, ties.
+        Tensor Numbers(int kind)
+        {
+            var x = randn(heads, window, headDim) * randn(heads, 1, headDim).exp_();
+            x = (kind % 6) switch
+            {
+                0 => x + 3 * randn(heads, 1, headDim),
+                1 => x * 1e-6,
+                2 => x * 30,
+                3 => (x * 2).round_() * 0.5,
+                4 => ones_like(x) * randn(heads, window, 1) * (randn(heads, 1, headDim) > 0),
+                _ => zeros_like(x).neg_(),
+            };
+            return x.to(type);
+        }
+    }
+
+    [Theory]
+    [InlineData(float.NaN, "not finite")]
+    [InlineData(float.NegativeInfinity, "not finite")]
+    [InlineData(70000f, "65504")]
+    public void Quantize_NumberThatNoPageCanHold_ThrowsAndNamesTheLayer(float number, string reason)
+    {
+        using var scope = NewDisposeScope();
+        var (good, bad) = (randn(2, 32, 16), randn(2, 32, 16));
+        if (float.IsFinite(number))
+            bad.fill_(number);
+        else
+            bad[1, 5, 3] = number;
+
+        foreach (var (keys, values) in new[] { (bad, good), (good, bad) })
+        {
+            var error = Should.Throw<LocalLlmException>(() => PageTensors.Quantize(new PageLayout(32, 16), keys, values, layer: 11));
+            error.Message.ShouldContain("Layer 11");
+            error.Message.ShouldContain(reason);
+        }
+    }
+}
