@@ -1,1 +1,3 @@
-Console.WriteLine("not yet");
+using DemoModel;
+
+return CommandLine.Run(args);

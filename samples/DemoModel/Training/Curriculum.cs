@@ -1,0 +1,18 @@
+namespace DemoModel.Training;
+
+/// <summary>Sequence length and learning rate over the share of the training time that has passed.</summary>
+internal static class Curriculum
+{
+    /// <summary>Length of the sequences of a step, and tokens of the step.</summary>
+    public static (int Length, int Tokens) At(double part, int step) => part switch
+    {
+        < 0.20 => (256, 4096),
+        < 0.42 => (512, 6144),
+        < 0.70 => (step % 4 == 0 ? 512 : 1024, 8192),
+        < 0.88 => (step % 4 == 0 ? 1024 : 2048, 8192),
+        _ => (step % 3 == 0 ? 1024 : 4096, 8192),
+    };
+
+    /// <summary>What the learning rates are multiplied by: warm-up, plateau, then a linear decay that ends with the time.</summary>
+    public static double Rate(double part, int step) => Math.Min((step + 1) / 50.0, Math.Clamp(1.02 - Math.Max(0, part - 0.35) / 0.65, 0.02, 1));
+}
