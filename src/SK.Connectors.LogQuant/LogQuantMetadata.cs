@@ -1,8 +1,9 @@
 namespace SK.Connectors.LogQuant;
 
 /// <summary>
-/// Keys of what the engine reports beside the standard fields: in <c>ChatResponse.AdditionalProperties</c> (the last update's, when
-/// streaming) and in the <c>Metadata</c> of Semantic Kernel's messages.
+/// Keys of what the engine reports beside the standard fields: in the <c>AdditionalProperties</c> of Microsoft.Extensions.AI's response and
+/// message (the last update's, when streaming), and in the <c>Metadata</c> of Semantic Kernel's messages. The standard fields follow; they
+/// are in the metadata only.
 /// </summary>
 public static class LogQuantMetadata
 {
@@ -24,7 +25,7 @@ public static class LogQuantMetadata
     /// <summary><see cref="double"/>: tokens per second after the first; absent when fewer than two were sampled.</summary>
     public const string DecodeTokensPerSecond = "DecodeTokensPerSecond";
 
-    /// <summary><see cref="string"/> or absent: the answer's id.</summary>
+    /// <summary><see cref="string"/>: the answer's id.</summary>
     public const string Id = "Id";
 
     /// <summary><see cref="DateTimeOffset"/>: when the answer began.</summary>

@@ -14,7 +14,8 @@ internal static class MessageFactory
     /// <summary>One message for a round's whole answer: reasoning, text, then all calls in order.</summary>
     public static ChatMessageContent Create(ChatResponse response, FunctionOffer offer)
     {
-        var metadata = Metadata(response.ResponseId, response.CreatedAt, response.ModelId, response.FinishReason, response.Usage, response.AdditionalProperties);
+        var ours = response.AdditionalProperties ?? response.Messages.LastOrDefault()?.AdditionalProperties;
+        var metadata = Metadata(response.ResponseId, response.CreatedAt, response.ModelId, response.FinishReason, response.Usage, ours);
         var contents = response.Messages.SelectMany(m => m.Contents).ToList();
         var items = new ChatMessageContentItemCollection();
 
@@ -29,7 +30,7 @@ internal static class MessageFactory
         return new ChatMessageContent(AuthorRole.Assistant, items, response.ModelId, response, metadata: metadata);
     }
 
-    /// <summary>The same for a part of a streamed answer. Null for a part that says nothing.</summary>
+    /// <summary>The same for a part of a streamed answer.</summary>
     public static StreamingChatMessageContent CreateStreaming(ChatResponseUpdate update, int round, ref int callCount)
     {
         var usage = update.Contents.OfType<UsageContent>().FirstOrDefault()?.Details;
@@ -77,7 +78,8 @@ internal static class MessageFactory
     }
 
     private static Dictionary<string, object?> Metadata(
-        string? id, DateTimeOffset? createdAt, string? modelId, ChatFinishReason? finishReason, UsageDetails? usage, AdditionalPropertiesDictionary? ours)
+        string? id, DateTimeOffset? createdAt, string? modelId, ChatFinishReason? finishReason, UsageDetails? usage,
+        AdditionalPropertiesDictionary? ours)
     {
         var metadata = new Dictionary<string, object?>();
         foreach (var (key, value) in ours ?? [])

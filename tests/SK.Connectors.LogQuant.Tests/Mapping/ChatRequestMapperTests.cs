@@ -1,0 +1,308 @@
+using System.Text.Json;
+using LocalLlm;
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Shouldly;
+using SK.Connectors.LogQuant.Mapping;
+using Xunit;
+using ChatRole = Microsoft.Extensions.AI.ChatRole;
+using TurnRole = LocalLlm.ChatRole;
+
+namespace SK.Connectors.LogQuant.Tests.Mapping;
+
+public sealed class ChatRequestMapperTests
+{
+    private static readonly ChatMessage[] Hello = [new(ChatRole.User, "Hello")];
+
+    private static ChatRequest Map(ChatOptions? options, params ChatMessage[] messages) =>
+        ChatRequestMapper.Map(messages.Length > 0 ? messages : Hello, options, new LogQuantChatClient(new ScriptedEngine()), NullLogger.Instance);
+
+    [Fact]
+    public void Map_NoOptions_LeavesEverythingToTheModel()
+    {
+        var request = Map(null).Generation;
+
+        request.Sampling.ShouldBeNull();
+        request.MaxTokens.ShouldBeNull();
+        request.Prompt.ShouldBeNull();
+        request.Tools.ShouldBeEmpty();
+        request.StopSequences.ShouldBeEmpty();
+        request.TemplateVariables.ShouldBeEmpty();
+        request.Turns.ShouldHaveSingleItem().ShouldBe(new ChatTurn(TurnRole.User, "Hello") { ToolCalls = request.Turns[0].ToolCalls });
+    }
+
+    [Fact]
+    public void Map_AllOptions_ReachTheEngine()
+    {
+        var request = Map(new ChatOptions
+        {
+            Temperature = 0.5f,
+            TopP = 0.9f,
+            TopK = 40,
+            Seed = 7,
+            MaxOutputTokens = 12,
+            StopSequences = ["END"],
+            FrequencyPenalty = 0.1f,
+            PresencePenalty = 0.2f,
+            Reasoning = new() { Effort = ReasoningEffort.High },
+            ResponseFormat = ChatResponseFormat.Text,
+            AdditionalProperties = new()
+            {
+                ["min_p"] = 0.05,
+                ["repetition_penalty"] = 1.1,
+                ["template_variables"] = new Dictionary<string, object?> { ["date"] = "today" },
+            },
+        }).Generation;
+
+        request.Sampling.ShouldBe(new SamplingOptions
+        {
+            Temperature = 0.5f,
+            TopP = 0.9f,
+            TopK = 40,
+            Seed = 7,
+            FrequencyPenalty = 0.1f,
+            PresencePenalty = 0.2f,
+            MinP = 0.05f,
+            RepetitionPenalty = 1.1f,
+        });
+        request.MaxTokens.ShouldBe(12);
+        request.StopSequences.ShouldBe(["END"]);
+        request.TemplateVariables["date"].GetString().ShouldBe("today");
+        request.TemplateVariables["enable_thinking"].GetBoolean().ShouldBeTrue();
+        request.TemplateVariables["reasoning_effort"].GetString().ShouldBe("high");
+    }
+
+    [Fact]
+    public void Map_ReasoningEffortNone_TurnsThinkingOff() =>
+        Map(new() { Reasoning = new() { Effort = ReasoningEffort.None } }).Generation.TemplateVariables["enable_thinking"].GetBoolean().ShouldBeFalse();
+
+    [Fact]
+    public void Map_TemplateVariableGiven_WinsOverTheEffort() =>
+        Map(new()
+        {
+            Reasoning = new() { Effort = ReasoningEffort.None },
+            AdditionalProperties = new() { ["template_variables"] = JsonSerializer.SerializeToElement(new { enable_thinking = true }) },
+        }).Generation.TemplateVariables["enable_thinking"].GetBoolean().ShouldBeTrue();
+
+    [Fact]
+    public void Map_Instructions_BecomeTheFirstSystemTurn()
+    {
+        var turns = Map(new() { Instructions = "Be brief." }).Generation.Turns;
+
+        turns.Select(t => (t.Role, t.Content)).ShouldBe([(TurnRole.System, "Be brief."), (TurnRole.User, "Hello")]);
+    }
+
+    [Fact]
+    public void Map_InstructionsAndSystemMessage_BecomeOneTurn()
+    {
+        var turns = Map(new() { Instructions = "Be brief." }, new(ChatRole.System, "You are Bo."), Hello[0]).Generation.Turns;
+
+        turns.Select(t => (t.Role, t.Content)).ShouldBe([(TurnRole.System, "Be brief.\n\nYou are Bo."), (TurnRole.User, "Hello")]);
+    }
+
+    [Fact]
+    public void Map_DeveloperRole_IsASystemTurn() =>
+        Map(null, new(new ChatRole("developer"), "Be brief."), Hello[0]).Generation.Turns[0].Role.ShouldBe(TurnRole.System);
+
+    [Fact]
+    public void Map_ToolConversation_KeepsCallsReasoningAndResults()
+    {
+        var turns = Map(null,
+            Hello[0],
+            new(ChatRole.Assistant, [
+                new TextReasoningContent("think"),
+                new TextContent("one "),
+                new TextContent("moment"),
+                new FunctionCallContent("c1", "add", new Dictionary<string, object?> { ["a"] = 1, ["b"] = "ü" }),
+                new FunctionCallContent("c2", "now")]),
+            new(ChatRole.Tool, [new FunctionResultContent("c1", new { sum = 3 }), new FunctionResultContent("c2", "noon")])).Generation.Turns;
+
+        turns.Count.ShouldBe(4);
+        turns[1].Reasoning.ShouldBe("think");
+        turns[1].Content.ShouldBe("one moment");
+        turns[1].ToolCalls.ShouldBe([new ToolCall("c1", "add", """{"a":1,"b":"ü"}"""), new ToolCall("c2", "now", "{}")]);
+        (turns[2].Role, turns[2].ToolCallId, turns[2].Name, turns[2].Content).ShouldBe((TurnRole.Tool, "c1", "add", """{"sum":3}"""));
+        (turns[3].Role, turns[3].ToolCallId, turns[3].Name, turns[3].Content).ShouldBe((TurnRole.Tool, "c2", "now", "noon"));
+    }
+
+    [Fact]
+    public void Map_CallAsTheModelWroteIt_IsRenderedUnchanged()
+    {
+        const string Written = """{ "a" : 1.0,  "b":"x" }""";
+        var call = CallArguments.ToContent(new ToolCall("c1", "add", Written));
+
+        Map(null, Hello[0], new(ChatRole.Assistant, [call])).Generation.Turns[1].ToolCalls[0].ArgumentsJson.ShouldBe(Written);
+    }
+
+    [Fact]
+    public void Map_CallWhoseArgumentsWereChanged_IsRenderedChanged()
+    {
+        var call = CallArguments.ToContent(new ToolCall("c1", "add", """{ "a" : 1 }"""));
+        call.Arguments!["a"] = 2;
+
+        Map(null, Hello[0], new(ChatRole.Assistant, [call])).Generation.Turns[1].ToolCalls[0].ArgumentsJson.ShouldBe("""{"a":2}""");
+    }
+
+    [Fact]
+    public void Map_CallWithInvalidArguments_IsRenderedAsWritten()
+    {
+        var call = CallArguments.ToContent(new ToolCall("c1", "add", "{oops"));
+
+        Map(null, Hello[0], new(ChatRole.Assistant, [call])).Generation.Turns[1].ToolCalls[0].ArgumentsJson.ShouldBe("{oops");
+    }
+
+    [Fact]
+    public void Map_TextBesideAResult_IsNotRenderedTwice()
+    {
+        var turns = Map(null, Hello[0], new(ChatRole.Tool, [new TextContent("3"), new FunctionResultContent("c1", "3")])).Generation.Turns;
+
+        turns.Count.ShouldBe(2);
+        turns[1].Content.ShouldBe("3");
+    }
+
+    [Fact]
+    public void Map_Functions_BecomeToolsInOrder()
+    {
+        var tools = Map(new()
+        {
+            Tools = [AIFunctionFactory.Create((int a) => a, "add", "Adds."), AIFunctionFactory.CreateDeclaration("now", null, JsonElement.Parse("{}"))],
+        }).Generation.Tools;
+
+        tools.Select(t => (t.Name, t.Description)).ShouldBe([("add", "Adds."), ("now", "")]);
+        tools[0].Parameters.GetProperty("properties").GetProperty("a").GetProperty("type").GetString().ShouldBe("integer");
+        tools[1].Parameters.GetRawText().ShouldBe("""{"type":"object","properties":{}}""");
+    }
+
+    [Fact]
+    public void Map_SchemaWithStrayCondition_LosesItButNotAPropertyOfThatName()
+    {
+        var schema = JsonElement.Parse("""{"type":"object","condition":"Adds.","properties":{"condition":{"type":"string"}}}""");
+
+        var tool = Map(new() { Tools = [AIFunctionFactory.CreateDeclaration("add", "Adds.", schema)] }).Generation.Tools.Single();
+
+        tool.Parameters.GetRawText().ShouldBe("""{"type":"object","properties":{"condition":{"type":"string"}}}""");
+    }
+
+    [Fact]
+    public void Map_ToolModeNone_SendsNoTools() =>
+        Map(new() { ToolMode = ChatToolMode.None, Tools = [AIFunctionFactory.Create(() => 1, "one")] }).Generation.Tools.ShouldBeEmpty();
+
+    [Fact]
+    public void Map_RequireSpecific_SendsThatToolOnly()
+    {
+        var request = Map(new()
+        {
+            ToolMode = ChatToolMode.RequireSpecific("two"),
+            Tools = [AIFunctionFactory.Create(() => 1, "one"), AIFunctionFactory.Create(() => 2, "two")],
+        });
+
+        request.Generation.Tools.ShouldHaveSingleItem().Name.ShouldBe("two");
+        request.CallRequired.ShouldBeTrue();
+        request.RequiredFunction.ShouldBe("two");
+    }
+
+    [Fact]
+    public void Map_RawPrompt_IsPassedOn()
+    {
+        var request = ChatRequestMapper.Map([], new() { RawRepresentationFactory = _ => new GenerationRequest { Prompt = "Once" }, MaxOutputTokens = 3 },
+            new LogQuantChatClient(new ScriptedEngine()), NullLogger.Instance).Generation;
+
+        (request.Prompt, request.MaxTokens).ShouldBe(("Once", 3));
+    }
+
+    public static TheoryData<string, ChatOptions> Refused => new()
+    {
+        { "ConversationId", new() { ConversationId = "x" } },
+        { "ResponseFormat", new() { ResponseFormat = ChatResponseFormat.Json } },
+        { "ResponseFormat", new() { ResponseFormat = ChatResponseFormat.ForJsonSchema<int[]>() } },
+        { "Summary", new() { Reasoning = new() { Output = ReasoningOutput.Summary } } },
+        { "HostedWebSearchTool", new() { Tools = [new HostedWebSearchTool()] } },
+        { "logprobs", new() { AdditionalProperties = new() { ["logprobs"] = true } } },
+        { "top_logprobs", new() { AdditionalProperties = new() { ["top_logprobs"] = 3 } } },
+        { "logit_bias", new() { AdditionalProperties = new() { ["logit_bias"] = new Dictionary<string, int> { ["1"] = 2 } } } },
+        { "System.String", new() { RawRepresentationFactory = _ => "x" } },
+    };
+
+    [Theory]
+    [MemberData(nameof(Refused))]
+    public void Map_UnsupportedOption_ErrorNamesIt(string name, ChatOptions options) =>
+        Should.Throw<NotSupportedException>(() => Map(options)).Message.ShouldContain(name);
+
+    [Fact]
+    public void Map_SwitchedOffLogprobs_AreNoError() =>
+        Map(new() { AdditionalProperties = new() { ["logprobs"] = false, ["top_logprobs"] = 0 } }).ShouldNotBeNull();
+
+    public static TheoryData<string, ChatOptions> Wrong => new()
+    {
+        { "min_p", new() { AdditionalProperties = new() { ["min_p"] = "much" } } },
+        { "template_variables", new() { AdditionalProperties = new() { ["template_variables"] = 3 } } },
+        { "no tools", new() { ToolMode = ChatToolMode.RequireAny } },
+        { "'two'", new() { ToolMode = ChatToolMode.RequireSpecific("two"), Tools = [AIFunctionFactory.Create(() => 1, "one")] } },
+        { "'one'", new() { Tools = [AIFunctionFactory.Create(() => 1, "one"), AIFunctionFactory.Create(() => 2, "one")] } },
+    };
+
+    [Theory]
+    [MemberData(nameof(Wrong))]
+    public void Map_WrongOption_ErrorNamesIt(string name, ChatOptions options) =>
+        Should.Throw<ArgumentException>(() => Map(options)).Message.ShouldContain(name);
+
+    [Fact]
+    public void Map_NoMessages_IsAnError() =>
+        Should.Throw<ArgumentException>(() => ChatRequestMapper.Map([], null, new LogQuantChatClient(new ScriptedEngine()), NullLogger.Instance));
+
+    public static TheoryData<string, ChatMessage> Unreadable => new()
+    {
+        { "image/png", new(ChatRole.User, [new DataContent(new byte[] { 1 }, "image/png")]) },
+        { "audio/wav", new(ChatRole.User, [new UriContent("https://example.com/a", "audio/wav")]) },
+        { "FunctionCallContent", new(ChatRole.User, [new FunctionCallContent("c", "f")]) },
+        { "FunctionResultContent", new(ChatRole.User, [new FunctionResultContent("c", "f")]) },
+        { "TextReasoningContent", new(ChatRole.System, [new TextReasoningContent("c")]) },
+        { "critic", new(new ChatRole("critic"), "no") },
+        { "DataContent", new(ChatRole.Tool, [new FunctionResultContent("c", new DataContent(new byte[] { 1 }, "image/png"))]) },
+    };
+
+    [Theory]
+    [MemberData(nameof(Unreadable))]
+    public void Map_ContentThatATextModelCannotRead_ErrorNamesIt(string name, ChatMessage message) =>
+        Should.Throw<NotSupportedException>(() => Map(null, message)).Message.ShouldContain(name);
+
+    [Fact]
+    public void Map_ToolMessageWithoutAResult_IsAnError() =>
+        Should.Throw<ArgumentException>(() => Map(null, new ChatMessage(ChatRole.Tool, "3"))).Message.ShouldContain("FunctionResultContent");
+
+    [Fact]
+    public void Map_UnknownAdditionalProperty_IsLoggedOnce()
+    {
+        var logger = new RecordingLogger();
+        var name = $"unheard_of_{Guid.NewGuid():N}";
+        var options = new ChatOptions { AdditionalProperties = new() { [name] = 1 } };
+
+        for (var i = 0; i < 2; i++)
+            ChatRequestMapper.Map(Hello, options, new LogQuantChatClient(new ScriptedEngine()), logger);
+
+        logger.Messages.ShouldHaveSingleItem().ShouldContain(name);
+    }
+
+    [Fact]
+    public async Task GetResponse_AnotherModelId_IsAnError()
+    {
+        var client = new LogQuantChatClient(new ScriptedEngine(Script.Text("x")));
+
+        var error = await Should.ThrowAsync<ArgumentException>(() => client.GetResponseAsync(Hello, new() { ModelId = "other" }));
+
+        error.Message.ShouldContain("scripted");
+    }
+
+    private sealed class RecordingLogger : ILogger
+    {
+        public List<string> Messages { get; } = [];
+
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            Messages.Add(formatter(state, exception));
+    }
+}

@@ -1,0 +1,137 @@
+using LocalLlm;
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.SemanticKernel;
+using Microsoft.SemanticKernel.ChatCompletion;
+using Shouldly;
+using Xunit;
+using TurnRole = LocalLlm.ChatRole;
+
+namespace SK.Connectors.LogQuant.Tests.ToolLoop;
+
+/// <summary>Through a kernel, as most applications use the connector.</summary>
+public sealed class KernelTests
+{
+    private static Kernel ChatKernel(ScriptedEngine engine, ClockPlugin plugin)
+    {
+        var builder = Kernel.CreateBuilder().AddLogQuantChatCompletion(_ => engine);
+        builder.Plugins.AddFromObject(plugin, "Clock");
+        return builder.Build();
+    }
+
+    private static Kernel ClientKernel(ScriptedEngine engine, ClockPlugin plugin)
+    {
+        var builder = Kernel.CreateBuilder().AddLogQuantChatClient(_ => engine);
+        builder.Plugins.AddFromObject(plugin, "Clock");
+        return builder.Build();
+    }
+
+    [Fact]
+    public async Task InvokePrompt_WithFunctions_CallsThemAndAnswers()
+    {
+        var engine = new ScriptedEngine(Script.Calls(("c1", "Clock-Time", """{"city":"Rome"}""")), Script.Text("It is noon."));
+        var plugin = new ClockPlugin();
+        var settings = new LogQuantPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.Auto(), MaxTokens = 50 };
+
+        var result = await ChatKernel(engine, plugin).InvokePromptAsync("What time is it in {{$city}}?", new KernelArguments(settings) { ["city"] = "Rome" });
+
+        result.ToString().ShouldBe("It is noon.");
+        result.Metadata!["Usage"].ShouldBeOfType<UsageDetails>();
+        plugin.Calls.ShouldBe(["Time(Rome)"]);
+        engine.Requests[0].Turns.ShouldHaveSingleItem().Content.ShouldBe("What time is it in Rome?");
+        engine.Requests.ShouldAllBe(r => r.MaxTokens == 50);
+    }
+
+    [Fact]
+    public async Task InvokePromptStreaming_WithFunctions_StreamsTheAnswer()
+    {
+        var engine = new ScriptedEngine(Script.Calls(("c1", "Clock-Time", """{"city":"Rome"}""")), Script.Text("It ", "is ", "noon."));
+        var plugin = new ClockPlugin();
+        var arguments = new KernelArguments(new LogQuantPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.Auto() });
+
+        var parts = await ChatKernel(engine, plugin).InvokePromptStreamingAsync<string>("What time is it?", arguments).ToListAsync();
+
+        string.Concat(parts).ShouldBe("It is noon.");
+        parts.Count(p => p.Length > 0).ShouldBe(3);
+        plugin.Calls.ShouldBe(["Time(Rome)"]);
+    }
+
+    [Fact]
+    public async Task InvokePrompt_ChatPrompt_KeepsItsRoles()
+    {
+        var engine = new ScriptedEngine(Script.Text("Hi."));
+
+        await ChatKernel(engine, new()).InvokePromptAsync("<message role=\"system\">Be brief.</message><message role=\"user\">Hello</message>");
+
+        engine.Requests[0].Turns.Select(t => (t.Role, t.Content)).ShouldBe([(TurnRole.System, "Be brief."), (TurnRole.User, "Hello")]);
+    }
+
+    [Fact]
+    public async Task InvokePrompt_SettingsOfAnotherKind_Work()
+    {
+        var engine = new ScriptedEngine(Script.Text("Hi."));
+        var arguments = new KernelArguments(new PromptExecutionSettings { ExtensionData = new Dictionary<string, object> { ["temperature"] = 0 } });
+
+        await ChatKernel(engine, new()).InvokePromptAsync("Hello", arguments);
+
+        engine.Requests[0].Sampling!.Temperature.ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task InvokePrompt_SeveralTurnsOfAChat_EachSendsTheWholeHistory()
+    {
+        var engine = new ScriptedEngine(Script.Calls(("c1", "Clock-Time", """{ "city": "Rome" }""")), Script.Text("Noon."), Script.Text("You asked of Rome."));
+        var kernel = ChatKernel(engine, new());
+        var chat = kernel.GetRequiredService<IChatCompletionService>();
+        var settings = new LogQuantPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.Auto() };
+        var history = new ChatHistory("Be brief.");
+
+        history.AddUserMessage("What time is it in Rome?");
+        history.Add(await chat.GetChatMessageContentAsync(history, settings, kernel));
+        history.AddUserMessage("Which city?");
+        await chat.GetChatMessageContentAsync(history, settings, kernel);
+
+        engine.Requests[2].Turns.Select(t => t.Role).ShouldBe([
+            TurnRole.System, TurnRole.User, TurnRole.Assistant, TurnRole.Tool, TurnRole.Assistant, TurnRole.User]);
+        engine.Requests[2].Turns[2].ToolCalls[0].ArgumentsJson.ShouldBe("""{ "city": "Rome" }""");
+        engine.Requests[2].Turns[4].Content.ShouldBe("Noon.");
+    }
+
+    [Fact]
+    public async Task InvokePrompt_ThroughTheChatClient_InvokesKernelFunctionsAndFilters()
+    {
+        var engine = new ScriptedEngine(Script.Calls(("c1", "Clock_Time", """{"city":"Rome"}""")), Script.Text("It is noon."));
+        var plugin = new ClockPlugin();
+        var kernel = ClientKernel(engine, plugin);
+        var filtered = new List<string>();
+        kernel.AutoFunctionInvocationFilters.Add(new Filter((context, next) =>
+        {
+            filtered.Add(context.Function.Name);
+            return next(context);
+        }));
+        var settings = new LogQuantPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.Auto(), MinP = 0.1, MaxTokens = 9 };
+
+        var result = await kernel.InvokePromptAsync("What time is it?", new KernelArguments(settings));
+
+        result.ToString().ShouldBe("It is noon.");
+        plugin.Calls.ShouldBe(["Time(Rome)"]);
+        filtered.Count.ShouldBe(1);
+        engine.Requests[0].Sampling!.MinP.ShouldBe(0.1f);
+        engine.Requests.ShouldAllBe(r => r.MaxTokens == 9);
+        engine.Requests[1].Turns[^1].Content.ShouldBe("noon in Rome");
+    }
+
+    [Fact]
+    public async Task GetResponse_ThroughTheRegisteredClient_InvokesPlainFunctions()
+    {
+        var engine = new ScriptedEngine(Script.Calls(("c1", "add", """{"a":1,"b":2}""")), Script.Text("3"));
+        await using var provider = new ServiceCollection().AddLogQuantChatClient(_ => engine).BuildServiceProvider();
+        var client = provider.GetRequiredService<IChatClient>();
+
+        var response = await client.GetResponseAsync("1+2?", new() { Tools = [AIFunctionFactory.Create((int a, int b) => a + b, "add")] });
+
+        response.Text.ShouldBe("3");
+        engine.Requests[1].Turns[^1].Content.ShouldBe("3");
+        client.GetService<ILlmEngine>().ShouldBeSameAs(engine);
+    }
+}
