@@ -104,7 +104,7 @@ internal static class CommandLine
                 "float32" => torch.ScalarType.Float32,
                 string other => throw new FormatException($"--type is '{other}'; it can be bfloat16 or float32."),
             },
-            MicroBatchTokens = options.Integer("micro", 1024, 1),
+            MicroBatchTokens = options.Integer("micro", 512, 1),
             FixedLength = options.Integer("length", 0, 0) is int length and > 0 ? length : null,
             MuonRate = options.Number("muon", 0.02),
             AdamRate = options.Number("adam", 0.004),

@@ -10,7 +10,7 @@ internal static class Curriculum
         < 0.42 => (512, 6144),
         < 0.70 => (step % 4 == 0 ? 512 : 1024, 8192),
         < 0.88 => (step % 4 == 0 ? 1024 : 2048, 8192),
-        _ => (step % 3 == 0 ? 1024 : 4096, 8192),
+        _ => (step % 3 == 0 ? 1024 : 4096, 16384),
     };
 
     /// <summary>What the learning rates are multiplied by: warm-up, plateau, then a linear decay that ends with the time.</summary>

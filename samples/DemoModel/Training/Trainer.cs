@@ -19,7 +19,7 @@ internal sealed record TrainerOptions
     public int Seed { get; init; } = 1;
     public int Threads { get; init; } = Environment.ProcessorCount;
     public ScalarType Compute { get; init; } = ScalarType.Float32;
-    public int MicroBatchTokens { get; init; } = 1024;
+    public int MicroBatchTokens { get; init; } = 512;
     public int? FixedLength { get; init; }
     public double MuonRate { get; init; } = 0.02;
     public double AdamRate { get; init; } = 0.004;
