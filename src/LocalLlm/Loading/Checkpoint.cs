@@ -51,8 +51,7 @@ internal sealed class Checkpoint : IDisposable
         if (!own.Any)
             return checkpoint;
         checkpoint.Dispose();
-        foreach (var error in own.ToList())
-            errors.Add(error);
+        errors.Add(own);
         return null;
     }
 

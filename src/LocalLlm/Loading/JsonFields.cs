@@ -43,13 +43,13 @@ internal sealed class JsonFields(JsonElement json, string label, LoadErrors erro
     /// <summary>True if the field is there with the value null.</summary>
     public bool IsNull(string name) => json.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Null;
 
-    /// <summary>An integer in a range; an error if it is absent, and <paramref name="min"/> is given back.</summary>
-    public int RequiredInt(string name, int min, int max)
+    /// <summary>An integer in a range; null and an error if it is absent or wrong.</summary>
+    public int? RequiredInt(string name, int min, int max)
     {
         if (Has(name))
-            return Int(name, min, max) ?? min;
+            return Int(name, min, max);
         Fail(name, $"is missing; it must be an integer of {min} to {max}.");
-        return min;
+        return null;
     }
 
     /// <summary>An integer in a range, if the field is there.</summary>

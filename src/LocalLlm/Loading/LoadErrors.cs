@@ -22,6 +22,14 @@ internal sealed class LoadErrors
             moreCount++;
     }
 
+    /// <summary>Adds all entries of another list.</summary>
+    public void Add(LoadErrors other)
+    {
+        foreach (var entry in other.entries)
+            Add(entry);
+        moreCount += other.moreCount;
+    }
+
     /// <summary>All entries, the last one saying how many more there are.</summary>
     public IReadOnlyList<string> ToList() => moreCount == 0 ? [.. entries] : [.. entries, $"and {moreCount} more"];
 

@@ -73,8 +73,7 @@ internal sealed record ModelConfig
         // Its own list, so that null is told from errors of other files.
         var own = new LoadErrors();
         var config = JsonFields.Read(path, own) is { } fields && FindArchitecture(fields) is { } architecture ? Read(fields, architecture) : null;
-        foreach (var error in own.ToList())
-            errors.Add(error);
+        errors.Add(own);
         return own.Any ? null : config;
     }
 
@@ -98,11 +97,11 @@ internal sealed record ModelConfig
     {
         const int maxSize = 1 << 20;
         var hiddenSize = fields.RequiredInt("hidden_size", 1, maxSize);
-        var layers = fields.RequiredInt("num_hidden_layers", 1, 4096);
+        var layers = fields.RequiredInt("num_hidden_layers", 1, 4096) ?? 1;
         var queryHeads = fields.RequiredInt("num_attention_heads", 1, 4096);
-        var kvHeads = fields.Int("num_key_value_heads", 1, 4096) ?? DefaultKvHeads(fields, architecture, queryHeads);
-        var maxPositions = fields.RequiredInt("max_position_embeddings", 1, int.MaxValue);
-        if (queryHeads % kvHeads != 0)
+        var kvHeads = fields.Int("num_key_value_heads", 1, 4096) ?? DefaultKvHeads(fields, architecture, queryHeads ?? 1);
+        var maxPositions = fields.RequiredInt("max_position_embeddings", 1, int.MaxValue) ?? 1;
+        if (queryHeads % kvHeads is > 0)
             fields.Fail("num_key_value_heads", $"is {kvHeads}; it must divide num_attention_heads, {queryHeads}.");
         var headDim = ReadHeadDim(fields, architecture, hiddenSize, queryHeads);
         CheckUnsupported(fields);
@@ -111,13 +110,13 @@ internal sealed record ModelConfig
         return new ModelConfig
         {
             Architecture = architecture,
-            HiddenSize = hiddenSize,
-            IntermediateSize = fields.RequiredInt("intermediate_size", 1, maxSize),
+            HiddenSize = hiddenSize ?? 1,
+            IntermediateSize = fields.RequiredInt("intermediate_size", 1, maxSize) ?? 1,
             Layers = layers,
-            QueryHeads = queryHeads,
+            QueryHeads = queryHeads ?? 1,
             KvHeads = kvHeads,
             HeadDim = headDim,
-            VocabSize = fields.RequiredInt("vocab_size", 1, 1 << 24),
+            VocabSize = fields.RequiredInt("vocab_size", 1, 1 << 24) ?? 1,
             MaxPositions = maxPositions,
             NormEpsilon = fields.Number("rms_norm_eps", x => x is >= 0 and < 1, "a number of 0 to 1") ?? architecture.DefaultNormEpsilon,
             Rope = RopeConfig.Read(fields, architecture, headDim, maxPositions),
@@ -138,15 +137,20 @@ internal sealed record ModelConfig
     private static int DefaultKvHeads(JsonFields fields, Architecture architecture, int queryHeads) =>
         fields.IsNull("num_key_value_heads") ? queryHeads : architecture.DefaultKvHeads ?? queryHeads;
 
-    private static int ReadHeadDim(JsonFields fields, Architecture architecture, int hiddenSize, int queryHeads)
+    private static int ReadHeadDim(JsonFields fields, Architecture architecture, int? hiddenSize, int? queryHeads)
     {
-        var explicitDim = fields.Int("head_dim", MinHeadDim, MaxHeadDim);
-        if (explicitDim is null && fields.Has("head_dim"))
+        var given = fields.Int("head_dim", MinHeadDim, MaxHeadDim);
+        if (given is null && fields.Has("head_dim"))
             return MinHeadDim;
-        var headDim = explicitDim ?? architecture.DefaultHeadDim ?? hiddenSize / queryHeads;
-        if (explicitDim is null && architecture.DefaultHeadDim is null && hiddenSize % queryHeads != 0)
+        if (given is null && architecture.DefaultHeadDim is null && hiddenSize % queryHeads is > 0)
+        {
             fields.Fail("hidden_size", $"is {hiddenSize}; without head_dim it must be a multiple of num_attention_heads, {queryHeads}.");
-        else if (headDim is < MinHeadDim or > MaxHeadDim || headDim % 8 != 0)
+            return MinHeadDim;
+        }
+
+        // Null where one of the two is wrong itself, which has been told.
+        var headDim = given ?? architecture.DefaultHeadDim ?? hiddenSize / queryHeads ?? MinHeadDim;
+        if (headDim is < MinHeadDim or > MaxHeadDim || headDim % 8 != 0)
             fields.Fail("head_dim", $"is {headDim}; it must be a multiple of 8 from {MinHeadDim} to {MaxHeadDim}.");
         return Math.Clamp(headDim, MinHeadDim, MaxHeadDim);
     }

@@ -1,5 +1,7 @@
 using System.Buffers.Binary;
 using System.IO.MemoryMappedFiles;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace LocalLlm.Loading;
 
@@ -62,8 +64,7 @@ internal sealed class SafetensorsFile : IDisposable
             map?.Dispose();
         }
 
-        foreach (var error in own.ToList())
-            errors.Add(error);
+        errors.Add(own);
         return null;
     }
 
@@ -78,7 +79,7 @@ internal sealed class SafetensorsFile : IDisposable
             throw new ArgumentException($"The tensor {tensor.Name} is not of the file {Path}.", nameof(tensor));
         ArgumentOutOfRangeException.ThrowIfNegative(offset);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, tensor.ByteCount - destination.Length);
-        view.SafeMemoryMappedViewHandle.ReadSpan((ulong)(dataStart + tensor.Offset + offset), destination);
+        Copy(view, dataStart + tensor.Offset + offset, destination);
     }
 
     /// <inheritdoc/>
@@ -86,6 +87,15 @@ internal sealed class SafetensorsFile : IDisposable
     {
         view.Dispose();
         map.Dispose();
+    }
+
+    // ReadSpan checks the bounds, and copies element by element: wide elements make it as fast as the memory, bytes do not.
+    private static void Copy(MemoryMappedViewAccessor view, long position, Span<byte> destination)
+    {
+        var wide = MemoryMarshal.Cast<byte, Vector256<byte>>(destination);
+        var wideBytes = wide.Length * Vector256<byte>.Count;
+        view.SafeMemoryMappedViewHandle.ReadSpan((ulong)position, wide);
+        view.SafeMemoryMappedViewHandle.ReadSpan((ulong)(position + wideBytes), destination[wideBytes..]);
     }
 
     private static Dictionary<string, StoredTensor> ReadHeader(
@@ -108,7 +118,7 @@ internal sealed class SafetensorsFile : IDisposable
         }
 
         var json = new byte[headerBytes];
-        view.SafeMemoryMappedViewHandle.ReadSpan<byte>(PrefixBytes, json);
+        Copy(view, PrefixBytes, json);
         dataStart = PrefixBytes + (long)headerBytes;
         return SafetensorsHeader.Parse(json, length - dataStart, name, errors);
     }
