@@ -1,5 +1,6 @@
 using LocalLlm.Attention;
 using LocalLlm.Batching;
+using LocalLlm.Interop;
 using LocalLlm.KvCache;
 using static TorchSharp.torch;
 
@@ -11,6 +12,13 @@ internal sealed class KvStream
     private readonly float[][] q; // per layer [tokens][Hq][D]
     private readonly float[][] k; // per layer [tokens][Hkv][D]
     private readonly float[][] v;
+
+    // The tensors are tiny; threads that wait for each other on a busy machine would take most of the time.
+    static KvStream()
+    {
+        LibTorch.EnsureLoaded();
+        set_num_threads(1);
+    }
 
     public KvStream(KvShape shape, int queryHeads, int tokens, int seed, double keyOffset = 1)
     {

@@ -1,0 +1,81 @@
+using LocalLlm.Attention;
+using LocalLlm.Interop;
+using LocalLlm.KvCache;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.KvCache;
+
+/// <summary>Tests that count the tensors of the whole process: nothing else may run meanwhile.</summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
+public class TensorCountCollection
+{
+    public const string Name = "Tensor count";
+}
+
+[Collection(TensorCountCollection.Name)]
+public class TensorLeakTests
+{
+    public TensorLeakTests() => LibTorch.EnsureLoaded();
+
+    [Theory]
+    [InlineData(KvCacheKind.LogQuant)]
+    [InlineData(KvCacheKind.Dense)]
+    public void Turns_AThousand_LeaveNoTensorBehind(KvCacheKind kind)
+    {
+        using var mode = inference_mode(true);
+        var stream = new KvStream(new KvShape(1, 1, 8, ScalarType.Float32, CPU), 2, 900, seed: 1);
+        var factory = new KvCacheFactory(new KvCacheOptions { Kind = kind, Window = 32 }, stream.Shape);
+        var backend = new TorchAttention();
+        Settle();
+        var before = Tensor.TotalCount;
+
+        var retained = factory.Create();
+        var (atStart, atEnd) = (0L, 0L);
+        for (var turn = 0; turn < 1000; turn++)
+        {
+            // Fork, a prompt, a few tokens; a failed step now and then; the old cache is dropped. A conversation is 50 turns long.
+            if (turn % 50 == 0)
+            {
+                retained.Dispose();
+                retained = factory.Create();
+            }
+
+            var cache = retained.Fork();
+            stream.Step(backend, cache, 13);
+            stream.Step(backend, cache, 1);
+            stream.Step(backend, cache, 1);
+            if (turn % 10 == 9)
+                FailingStep(stream, backend, cache.Fork());
+            retained.Dispose();
+            retained = cache;
+            if (turn is 49 or 999)
+                (atStart, atEnd) = (atEnd, Tensor.TotalCount);
+        }
+
+        atEnd.ShouldBe(atStart); // both at the end of a conversation of 50 turns
+        retained.Dispose();
+        Tensor.TotalCount.ShouldBe(before);
+    }
+
+    private static void FailingStep(KvStream stream, TorchAttention backend, IKvCache cache)
+    {
+        using (cache)
+        {
+            using var scope = NewDisposeScope();
+            var plan = cache.PlanAppend(40);
+            var k = stream.Keys(0, 0, 40);
+            k[39, 0, 0] = float.NaN;
+            var ids = zeros(40, ScalarType.Int64);
+            var batch = new LocalLlm.Batching.StepBatch(ids, ids, ids, [new(cache, 0, 40, plan)]);
+            Should.Throw<LocalLlmException>(() => backend.Attend(0, stream.Queries(0, 0, 40), k, stream.Values(0, 0, 40), 1, null, batch));
+        }
+    }
+
+    // Tensors that other tests left to their finalizers.
+    private static void Settle()
+    {
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        GC.Collect();
+    }
+}
