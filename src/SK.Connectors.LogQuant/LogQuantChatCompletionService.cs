@@ -114,7 +114,7 @@ public sealed class LogQuantChatCompletionService : IChatCompletionService, ITex
             var runner = new FunctionCallRunner(kernel!, offer, settings, history, isStreaming: true, _logger);
             if (await runner.RunAsync(message, round, cancellationToken).ConfigureAwait(false) is { } last)
             {
-                yield return new StreamingChatMessageContent(last.Role, last.Content, last, modelId: message.ModelId, metadata: message.Metadata);
+                yield return MessageFactory.CreateStreaming(last, message);
                 yield break;
             }
         }

@@ -266,4 +266,29 @@ public sealed class LogQuantChatCompletionServiceTests
         await Should.ThrowAsync<OperationCanceledException>(() =>
             service.GetChatMessageContentsAsync(new ChatHistory("Hello"), cancellationToken: cancellation.Token));
     }
+
+    [Fact]
+    public async Task GetStreamingChatMessageContents_ReaderStopsEarly_EngineIsToldSo()
+    {
+        var engine = new ScriptedEngine(Script.Text("a", "b", "c"));
+
+        await foreach (var part in new LogQuantChatCompletionService(engine).GetStreamingChatMessageContentsAsync(new ChatHistory("Hello")))
+        {
+            if (part.Content == "b")
+                break;
+        }
+
+        engine.EndedRequests.ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task GetChatMessageContents_ManyAtOnce_DoNotDisturbEachOther()
+    {
+        var service = new LogQuantChatCompletionService(new ScriptedEngine([.. Enumerable.Range(0, 16).Select(_ => Script.Text("a", "b"))]));
+
+        var answers = await Task.WhenAll(Enumerable.Range(0, 16).Select(_ => service.GetChatMessageContentAsync(new ChatHistory("Hello"))));
+
+        answers.ShouldAllBe(a => a.Content == "ab");
+        answers.Select(a => a.Metadata!["Id"]).Distinct().Count().ShouldBe(16);
+    }
 }

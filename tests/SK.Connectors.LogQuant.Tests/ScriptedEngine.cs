@@ -37,15 +37,25 @@ internal sealed class ScriptedEngine(params IEnumerable<GenerationUpdate>[] scri
                 throw new LocalLlmException($"The script has {scripts.Length} answers; one more was asked for.");
             script = scripts[_next++];
         }
-        foreach (var update in script)
+        try
         {
-            await Task.Yield();
-            if (BeforeUpdate is not null)
-                await BeforeUpdate(cancellationToken);
-            cancellationToken.ThrowIfCancellationRequested();
-            yield return update;
+            foreach (var update in script)
+            {
+                await Task.Yield();
+                if (BeforeUpdate is not null)
+                    await BeforeUpdate(cancellationToken);
+                cancellationToken.ThrowIfCancellationRequested();
+                yield return update;
+            }
+        }
+        finally
+        {
+            EndedRequests++;
         }
     }
+
+    /// <summary>Requests whose answer came to its end, or that the reader gave up.</summary>
+    public int EndedRequests { get; private set; }
 
     public ValueTask DisposeAsync()
     {

@@ -88,7 +88,11 @@ internal sealed class FunctionCallRunner(
         if (call.Exception is not null)
             return $"Error: {call.Exception.Message} Correct it and call again.";
         if (offer.Find(call.PluginName, call.FunctionName) is null)
-            return $"Error: there is no function '{name}'. Call one of the functions that were offered.";
+        {
+            return offer.IsEmpty
+                ? "Error: no functions can be called any more. Answer with what is known."
+                : $"Error: there is no function '{name}'. Call one of the functions that were offered.";
+        }
         return kernel.Plugins.TryGetFunction(call.PluginName, call.FunctionName, out function)
             ? null
             : $"Error: the function '{name}' is not available.";

@@ -21,6 +21,8 @@ internal sealed class FunctionOffer
 
     public FunctionChoiceBehaviorOptions Options { get; private init; } = new();
 
+    public bool IsEmpty => _functions.Count == 0;
+
     /// <summary>Whether the service calls the functions itself.</summary>
     public bool AutoInvoke { get; private init; }
 
@@ -58,7 +60,7 @@ internal sealed class FunctionOffer
     public void Apply(ChatOptions options)
     {
         // After its first round, a required choice names no functions any more: the model is to answer.
-        if (_functions.Count == 0)
+        if (IsEmpty)
             return;
         options.Tools = [.. _functions.Select(f => AIFunctionFactory.CreateDeclaration(f.Key, f.Value.Description, f.Value.JsonSchema))];
         options.ToolMode = Choice == FunctionChoice.Required ? ChatToolMode.RequireAny

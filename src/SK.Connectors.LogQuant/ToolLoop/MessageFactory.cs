@@ -58,6 +58,13 @@ internal static class MessageFactory
         return content;
     }
 
+    /// <summary>A function's result, which ends a stream when a filter ended the loop. The usage was reported with the call.</summary>
+    public static StreamingChatMessageContent CreateStreaming(ChatMessageContent result, ChatMessageContent call)
+    {
+        var metadata = new Dictionary<string, object?>(call.Metadata!) { [LogQuantMetadata.Usage] = null, [LogQuantMetadata.FinishReason] = null };
+        return new StreamingChatMessageContent(result.Role, result.Content, result, modelId: call.ModelId, metadata: metadata);
+    }
+
     private static string Arguments(AI.FunctionCallContent call) => Mapping.CallArguments.ToJson(call.Arguments, call.RawRepresentation);
 
     private static FunctionCallContent Create(AI.FunctionCallContent call, FunctionOffer offer)

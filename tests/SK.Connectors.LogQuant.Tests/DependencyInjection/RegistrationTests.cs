@@ -159,8 +159,16 @@ public sealed class RegistrationTests
     {
         var source = new LlmEngineOptions
         {
-            ModelPath = "p", ModelId = "m", Device = "cuda", LibTorchPath = "l", WeightType = WeightType.Float16, ContextTokens = 1, MaxSequences = 2,
-            PrefillChunkTokens = 3, Threads = 4, KvCache = { Kind = KvCacheKind.Dense, Window = 32, MemoryBytes = 5, RetainedConversations = 6 },
+            ModelPath = "p",
+            ModelId = "m",
+            Device = "cuda",
+            LibTorchPath = "l",
+            WeightType = WeightType.Float16,
+            ContextTokens = 1,
+            MaxSequences = 2,
+            PrefillChunkTokens = 3,
+            Threads = 4,
+            KvCache = { Kind = KvCacheKind.Dense, Window = 32, MemoryBytes = 5, RetainedConversations = 6 },
         };
         var target = new LlmEngineOptions();
 

@@ -101,6 +101,23 @@ public sealed class FilterTests
     }
 
     [Fact]
+    public async Task Filter_TerminatesAStream_UsageIsReportedOnce()
+    {
+        var (kernel, _) = ClockPlugin.Kernel(new Filter(async (context, next) =>
+        {
+            await next(context);
+            context.Terminate = true;
+        }));
+        var engine = new ScriptedEngine(Script.Calls(("c1", "Clock-Facts", "{}")));
+
+        var parts = await new LogQuantChatCompletionService(engine).GetStreamingChatMessageContentsAsync(Ask(), Auto, kernel).ToListAsync();
+
+        parts.Count(p => p.Metadata!["Usage"] is not null).ShouldBe(1);
+        parts[^1].Role.ShouldBe(AuthorRole.Tool);
+        parts[^1].Metadata!["ModelId"].ShouldBe("scripted");
+    }
+
+    [Fact]
     public async Task Filter_TerminatesBeforeTheCall_NothingIsCalled()
     {
         var (kernel, plugin) = ClockPlugin.Kernel(new Filter((context, next) =>

@@ -273,6 +273,21 @@ public sealed class ToolLoopTests
         engine.Requests[1].Tools.ShouldBeEmpty();
     }
 
+    [Fact]
+    public async Task Required_CalledAgainThoughNothingIsOffered_ModelIsToldToAnswer()
+    {
+        var (kernel, plugin) = ClockPlugin.Kernel();
+        var call = Script.Calls(("c1", "Clock-Time", """{"city":"Rome"}"""));
+        var engine = new ScriptedEngine(call, call, Script.Text("Noon."));
+        var settings = new LogQuantPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.Required() };
+
+        var (text, _) = await RunAsync(false, engine, Ask(), settings, kernel);
+
+        text.ShouldBe("Noon.");
+        plugin.Calls.Count.ShouldBe(1);
+        engine.Requests[2].Turns[^1].Content.ShouldContain("Answer with what is known");
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
