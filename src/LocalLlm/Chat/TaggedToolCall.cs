@@ -10,17 +10,26 @@ namespace LocalLlm.Chat;
 /// </summary>
 internal static partial class TaggedToolCall
 {
+    // Whatever a model writes is matched in linear time.
+    private static readonly Regex Function = new(
+        """^\s*<function=(?<name>[^>\s]+)>(?<rest>(\s*<parameter=[^>]+>.*?</parameter>)*)\s*(</function>)?\s*$""",
+        RegexOptions.Singleline | RegexOptions.NonBacktracking | RegexOptions.ExplicitCapture);
+
+    private static readonly Regex Named = new(
+        """^\s*(?<name>[\w.\-]+)\s*(?<rest>(\s*<arg_key>[^<]*</arg_key>\s*<arg_value>.*?</arg_value>)*)\s*$""",
+        RegexOptions.Singleline | RegexOptions.NonBacktracking | RegexOptions.ExplicitCapture);
+
     private static readonly JsonSerializerOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>Reads the text between <c>&lt;tool_call&gt;</c> and <c>&lt;/tool_call&gt;</c>.</summary>
     public static bool TryRead(string body, out string name, out string argumentsJson)
     {
         (name, argumentsJson) = ("", "");
-        var match = Function().Match(body);
+        var match = Function.Match(body);
         var parameters = Parameter();
         if (!match.Success)
         {
-            match = Named().Match(body);
+            match = Named.Match(body);
             parameters = Argument();
         }
         if (!match.Success)
@@ -56,14 +65,8 @@ internal static partial class TaggedToolCall
         }
     }
 
-    [GeneratedRegex("""^\s*<function=(?<name>[^>\s]+)>(?<rest>(\s*<parameter=[^>]+>.*?</parameter>)*)\s*(</function>)?\s*$""", RegexOptions.Singleline)]
-    private static partial Regex Function();
-
     [GeneratedRegex("""<parameter=(?<key>[^>]+)>\n?(?<value>.*?)\n?</parameter>""", RegexOptions.Singleline)]
     private static partial Regex Parameter();
-
-    [GeneratedRegex("""^\s*(?<name>[\w.\-]+)\s*(?<rest>(\s*<arg_key>[^<]*</arg_key>\s*<arg_value>.*?</arg_value>)*)\s*$""", RegexOptions.Singleline)]
-    private static partial Regex Named();
 
     [GeneratedRegex("""<arg_key>(?<key>[^<]*)</arg_key>\s*<arg_value>(?<value>.*?)</arg_value>""", RegexOptions.Singleline)]
     private static partial Regex Argument();
