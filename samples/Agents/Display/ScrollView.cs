@@ -1,0 +1,81 @@
+using Agents.Conversation;
+using Agents.Scoring;
+using LocalLlm;
+using Spectre.Console;
+
+namespace Agents.Display;
+
+/// <summary>Writes a conversation line by line, answers as they come: for chats, and for output that is no terminal.</summary>
+/// <param name="terminal">Where to write.</param>
+/// <param name="model">Facts about the model.</param>
+/// <param name="turns">Turns of the script; null in a chat.</param>
+/// <param name="showUser">Repeat what the user says; false where the user has just typed it.</param>
+internal sealed class ScrollView(Terminal terminal, LlmModelInfo model, int? turns, bool showUser) : IConversationView
+{
+    private const int LabelWidth = 7;
+
+    private int _indent;
+    private bool _isInAnswer;
+
+    public Task RunAsync(Func<Task> conversation) => conversation();
+
+    public void BeginTurn(int number, string userText)
+    {
+        string heading = turns is { } all ? $"[{number}/{all}] " : "";
+        _indent = heading.Length;
+        _isInAnswer = false;
+        if (showUser)
+            Line("you", "aqua", userText, heading);
+    }
+
+    public void OnText(string delta)
+    {
+        if (!_isInAnswer)
+        {
+            Label("agent", "green", null);
+            _isInAnswer = true;
+        }
+
+        terminal.Raw(Indented(delta));
+    }
+
+    public void OnToolUse(ToolUse use)
+    {
+        EndAnswer();
+        Line("tool", "yellow", $"{use.Call} -> {use.Result}");
+    }
+
+    public void OnRound(RoundUsage usage)
+    {
+    }
+
+    public void EndTurn(AgentTurn turn, TurnScore score)
+    {
+        EndAnswer();
+        if (turn.Answer.Length == 0)
+            Line("agent", "green", "(no answer)");
+        foreach (Verdict verdict in Verdict.Of(turn, score))
+            Line(verdict.IsRight switch { true => "right", false => "wrong", _ => "note" }, verdict.IsRight switch { true => "green", false => "red", _ => "yellow" }, verdict.Text);
+        Line("usage", "grey", $"{UsageLine.Memory(turn.Rounds[^1], model.ContextTokens)}, {UsageLine.Speed(turn)}");
+    }
+
+    public void AbandonTurn() => EndAnswer();
+
+    private void EndAnswer()
+    {
+        if (_isInAnswer)
+            terminal.Raw("\n");
+        _isInAnswer = false;
+    }
+
+    private void Line(string label, string colour, string text, string? heading = null)
+    {
+        Label(label, colour, heading);
+        terminal.Raw(Indented(text) + "\n");
+    }
+
+    private void Label(string label, string colour, string? heading) =>
+        terminal.Console.Markup($"[grey]{Markup.Escape((heading ?? "").PadRight(_indent))}[/][{colour}]{label.PadRight(LabelWidth)}[/]");
+
+    private string Indented(string text) => Terminal.Printable(text).Replace("\n", "\n" + new string(' ', _indent + LabelWidth), StringComparison.Ordinal);
+}

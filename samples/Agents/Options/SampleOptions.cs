@@ -1,0 +1,40 @@
+using LocalLlm;
+
+namespace Agents.Options;
+
+/// <summary>What the command line asks for.</summary>
+internal sealed record SampleOptions
+{
+    /// <summary>Turns of the scripted conversation where <see cref="Turns"/> is null.</summary>
+    public const int DefaultTurns = 60;
+
+    /// <summary>The folder of the model that ships, beside the program.</summary>
+    public static string ShippedModelPath => Path.Combine(AppContext.BaseDirectory, "model");
+
+    public bool Help { get; init; }
+
+    /// <summary>Talk to the agent instead of watching the script.</summary>
+    public bool Chat { get; init; }
+
+    /// <summary>A Hugging Face model folder; null for the model that ships.</summary>
+    public string? ModelPath { get; init; }
+
+    public KvCacheKind Kv { get; init; } = KvCacheKind.LogQuant;
+
+    public string Device { get; init; } = "auto";
+
+    /// <summary>Turns of the scripted conversation; null for <see cref="DefaultTurns"/>.</summary>
+    public int? Turns { get; init; }
+
+    /// <summary>Decides the script, and the sampling where the model samples.</summary>
+    public int Seed { get; init; } = 1;
+
+    /// <summary>The most tokens of one answer.</summary>
+    public int MaxTokens { get; init; } = 512;
+
+    /// <summary>Print one JSON object as the last line.</summary>
+    public bool Json { get; init; }
+
+    /// <summary>Plain text on a terminal too.</summary>
+    public bool NoColor { get; init; }
+}
