@@ -5,6 +5,7 @@ using Agents.Options;
 using Agents.Scenes;
 using Agents.Scoring;
 using LocalLlm;
+using Microsoft.Extensions.Options;
 using Spectre.Console;
 
 SampleOptions options;
@@ -47,8 +48,14 @@ catch (OperationCanceledException)
     Console.Error.WriteLine("cancelled");
     return ExitCode.Cancelled;
 }
-catch (LocalLlmException e)
+catch (Exception e) when (e is LocalLlmException or OptionsValidationException)
 {
     Console.Error.WriteLine($"error: {e.Message}");
+    return ExitCode.Failed;
+}
+catch (Exception e)
+{
+    // Not foreseen, so where it came from is worth the lines.
+    Console.Error.WriteLine($"error: {e}");
     return ExitCode.Failed;
 }

@@ -40,32 +40,40 @@ internal sealed class AgentSession : IAsyncDisposable
 
     /// <summary>Builds the kernel and loads the model.</summary>
     /// <exception cref="LocalLlmException">The model cannot be loaded.</exception>
-    public static async Task<AgentSession> LoadAsync(SampleOptions options, string systemPrompt, CancellationToken cancellationToken)
-    {
-        IKernelBuilder builder = Kernel.CreateBuilder();
-        builder.AddLogQuantChatCompletion(engine =>
-        {
-            engine.ModelPath = options.ModelPath ?? SampleOptions.ShippedModelPath;
-            engine.ModelId = options.ModelPath is null ? "LogQuant demo model" : null;
-            engine.Device = options.Device;
-            engine.KvCache.Kind = options.Kv;
-        });
-        var recorder = new ToolRecorder();
-        builder.Services.AddSingleton<IAutoFunctionInvocationFilter>(recorder);
-        Kernel kernel = builder.Build();
-
-        try
-        {
-            var engine = kernel.GetRequiredService<ILlmEngine>();
-            LlmModelInfo model = await Task.Run(() => engine.Model, cancellationToken).WaitAsync(cancellationToken);
-            var settings = new LogQuantPromptExecutionSettings
+    public static Task<AgentSession> LoadAsync(SampleOptions options, string systemPrompt, CancellationToken cancellationToken) =>
+        LoadAsync(
+            builder => builder.AddLogQuantChatCompletion(engine =>
+            {
+                engine.ModelPath = options.ModelPath ?? SampleOptions.ShippedModelPath;
+                engine.ModelId = options.ModelPath is null ? "LogQuant demo model" : null;
+                engine.Device = options.Device;
+                engine.KvCache.Kind = options.Kv;
+            }),
+            new LogQuantPromptExecutionSettings
             {
                 FunctionChoiceBehavior = FunctionChoiceBehavior.Auto(),
                 // The script is judged, so it must run the same way twice; a chat takes the model's own defaults.
                 Temperature = options.Chat ? null : 0,
                 Seed = options.Seed,
                 MaxTokens = options.MaxTokens,
-            };
+            },
+            systemPrompt,
+            cancellationToken);
+
+    /// <summary>Builds the kernel with a model added by the caller, and loads it.</summary>
+    internal static async Task<AgentSession> LoadAsync(
+        Action<IKernelBuilder> addModel, LogQuantPromptExecutionSettings settings, string systemPrompt, CancellationToken cancellationToken)
+    {
+        IKernelBuilder builder = Kernel.CreateBuilder();
+        addModel(builder);
+        var recorder = new ToolRecorder();
+        builder.Services.AddSingleton<IAutoFunctionInvocationFilter>(recorder);
+        Kernel kernel = builder.Build();
+        try
+        {
+            // The engine loads on first use; asking for its facts is one.
+            var engine = kernel.GetRequiredService<ILlmEngine>();
+            LlmModelInfo model = await Task.Run(() => engine.Model, cancellationToken).WaitAsync(cancellationToken);
             return new AgentSession(kernel, settings, recorder, systemPrompt) { Model = model };
         }
         catch

@@ -1,0 +1,118 @@
+using System.Diagnostics;
+using System.Text.Json;
+using Agents.Options;
+
+namespace SK.Connectors.LogQuant.Tests.Samples;
+
+/// <summary>Runs the sample as a process of its own, as its user does.</summary>
+public sealed class AgentsProgramTests
+{
+    private static readonly string[] Figures =
+    [
+        "turns", "tool_calls", "recall_asked", "recall_right", "context_tokens", "kv_bytes", "kv_bytes_fp16", "cached_prompt_tokens",
+        "prompt_tokens", "decode_tokens_per_second",
+    ];
+
+    [Fact]
+    public async Task Run_Help_ListsTheOptions()
+    {
+        Ended ended = await RunAsync("", "--help");
+
+        ended.ExitCode.ShouldBe(ExitCode.Done);
+        ended.Output.ShouldContain("--turns N");
+        ended.Error.ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task Run_BadArguments_SaysSoInOneLine()
+    {
+        Ended ended = await RunAsync("", "--turns", "many");
+
+        ended.ExitCode.ShouldBe(ExitCode.BadArguments);
+        ended.Output.ShouldBeEmpty();
+        ended.Error.TrimEnd().ShouldContain("--turns is 'many'");
+        ended.Error.TrimEnd().ShouldNotContain('\n');
+    }
+
+    [Fact]
+    public async Task Run_MissingModel_NamesTheFolder()
+    {
+        Ended ended = await RunAsync("", "--model", "/no/such/model");
+
+        ended.ExitCode.ShouldBe(ExitCode.Failed);
+        ended.Error.ShouldContain("/no/such/model");
+        ended.Error.ShouldNotContain("   at ");
+    }
+
+    [Theory]
+    [InlineData("logquant")]
+    [InlineData("dense")]
+    public async Task Run_SixTurns_EndsWithTheFigures(string kv)
+    {
+        RequireModel();
+
+        Ended ended = await RunAsync("", "--turns", "6", "--kv", kv, "--json");
+
+        ended.Error.ShouldBeEmpty();
+        ended.ExitCode.ShouldBe(ExitCode.Done);
+        ended.Output.ShouldNotContain("\u001b");
+        JsonElement result = JsonDocument.Parse(ended.Output.TrimEnd().Split('\n')[^1]).RootElement;
+        foreach (string figure in Figures)
+            result.GetProperty(figure).ValueKind.ShouldBe(JsonValueKind.Number, figure);
+        result.GetProperty("turns").GetInt32().ShouldBe(6);
+        result.GetProperty("kv").GetString().ShouldBe(kv);
+        result.GetProperty("prompt_tokens").GetInt64().ShouldBeGreaterThan(result.GetProperty("context_tokens").GetInt64());
+        result.GetProperty("cached_prompt_tokens").GetInt64().ShouldBeGreaterThan(0);
+        result.GetProperty("kv_bytes").GetInt64().ShouldBeGreaterThan(0);
+    }
+
+    [Fact]
+    public async Task Run_Chat_AnswersUntilInputEnds()
+    {
+        RequireModel();
+
+        Ended ended = await RunAsync("Hello!\n/stats\n/reset\n/nonsense\nThe gate code for Mirvelo is falcon-417.\n", "--chat", "--json");
+
+        ended.Error.ShouldBeEmpty();
+        ended.ExitCode.ShouldBe(ExitCode.Done);
+        ended.Output.ShouldContain("There is no command /nonsense");
+        JsonDocument.Parse(ended.Output.TrimEnd().Split('\n')[^1]).RootElement.GetProperty("turns").GetInt32().ShouldBe(2);
+    }
+
+    private static void RequireModel()
+    {
+        if (!File.Exists(Path.Combine(AppContext.BaseDirectory, "model", "config.json")))
+            Assert.Skip("samples/DemoModel/model is not there: the demo model has not been trained yet.");
+    }
+
+    private static async Task<Ended> RunAsync(string input, params string[] arguments)
+    {
+        var start = new ProcessStartInfo(Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet")
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "Agents.dll"));
+        foreach (string argument in arguments)
+            start.ArgumentList.Add(argument);
+        CancellationToken cancellation = TestContext.Current.CancellationToken;
+        using Process process = Process.Start(start)!;
+        try
+        {
+            await process.StandardInput.WriteAsync(input.AsMemory(), cancellation);
+            process.StandardInput.Close();
+            Task<string> error = process.StandardError.ReadToEndAsync(cancellation);
+            string output = await process.StandardOutput.ReadToEndAsync(cancellation);
+            await process.WaitForExitAsync(cancellation);
+            return new(process.ExitCode, output, await error);
+        }
+        finally
+        {
+            if (!process.HasExited)
+                process.Kill();
+        }
+    }
+
+    private sealed record Ended(int ExitCode, string Output, string Error);
+}

@@ -1,0 +1,166 @@
+using System.Text.Json;
+using Agents.Conversation;
+using Agents.Display;
+using Agents.Options;
+using Agents.Scenes;
+using Agents.Scoring;
+using DemoModel.Dialogues;
+using LocalLlm;
+using Microsoft.SemanticKernel;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace SK.Connectors.LogQuant.Tests.Samples;
+
+public sealed class ScriptedSceneTests
+{
+    private static readonly DialogueOptions ScriptOptions = new() { AskOnce = true };
+
+    [Fact]
+    public async Task Run_PerfectModel_EverythingIsRight()
+    {
+        Played played = await PlayAsync(new() { Turns = 80 });
+
+        played.End.ShouldBe(ConversationEnd.Complete);
+        played.Board.Turns.ShouldBe(80);
+        played.Board.RecallAsked.ShouldBe(played.Script.Where(t => t.Kind == TurnKind.Recall).Sum(t => t.Facts.Count));
+        played.Board.RecallAsked.ShouldBeGreaterThan(0);
+        played.Board.RecallRight.ShouldBe(played.Board.RecallAsked);
+        played.Board.CallsExpected.ShouldBe(played.Script.Sum(t => t.Calls.Count));
+        played.Board.CallsExpected.ShouldBeGreaterThan(0);
+        played.Board.CallsRight.ShouldBe(played.Board.CallsExpected);
+        played.Board.CallsWrong.ShouldBe(0);
+        played.Board.RefusalsRight.ShouldBe(played.Board.RefusalsAsked);
+        played.Board.Bands.Sum(b => b.Asked).ShouldBe(played.Board.RecallAsked);
+    }
+
+    [Fact]
+    public async Task Run_PerfectModel_SeesToolResultsAsTheScriptHasThem()
+    {
+        Played played = await PlayAsync(new() { Turns = 80 });
+
+        string[] seen = [.. played.Engine.Requests[^1].Turns.Where(t => t.Role == ChatRole.Tool).Select(t => t.Content)];
+        seen.ShouldBe(played.Script.SelectMany(t => t.Calls).Select(c => c.Result));
+    }
+
+    [Fact]
+    public async Task Run_EveryTurn_SendsTheWholeConversation()
+    {
+        Played played = await PlayAsync(new() { Turns = 20 });
+
+        IReadOnlyList<ChatTurn> last = played.Engine.Requests[^1].Turns;
+        last[0].ShouldBe(new ChatTurn(ChatRole.System, DemoTools.SystemPrompt));
+        last.Where(t => t.Role == ChatRole.User).Select(t => t.Content).ShouldBe(played.Script.Select(t => t.UserText));
+        last.Where(t => t.Role == ChatRole.Assistant && t.ToolCalls.Count == 0).Select(t => t.Content)
+            .ShouldBe(played.Script.SkipLast(1).Select(t => t.Answer));
+    }
+
+    [Fact]
+    public async Task Run_ToolsOffered_AreThoseOfTheDemoModel()
+    {
+        Played played = await PlayAsync(new() { Turns = 1 });
+
+        IReadOnlyList<ToolDefinition> tools = played.Engine.Requests[0].Tools;
+        tools.Select(t => (t.Name, t.Description)).ShouldBe(DemoTools.All.Select(t => (t.Name, t.Description)));
+        tools.Select(t => Parameters(t.Parameters)).ShouldBe(DemoTools.All.Select(t => Parameters(t.Schema)));
+
+        static string Parameters(JsonElement schema) =>
+            string.Join(", ", schema.GetProperty("properties").EnumerateObject().Select(p => $"{p.Name}: {p.Value.GetProperty("type").GetString()}"));
+    }
+
+    [Fact]
+    public async Task Run_ForgetfulModel_RecallIsWrong()
+    {
+        Played played = await PlayAsync(new() { Turns = 60 }, t => t.Kind == TurnKind.Recall ? t with { Answer = "I forgot." } : t);
+
+        played.Board.RecallRight.ShouldBe(0);
+        played.Board.RecallAsked.ShouldBeGreaterThan(0);
+        played.Output.ShouldContain($"expected {played.Script.First(t => t.Kind == TurnKind.Recall).Facts[0].Value}");
+    }
+
+    [Fact]
+    public async Task Run_WrongArguments_CallIsWrong()
+    {
+        Played played = await PlayAsync(new() { Turns = 60 }, t => t with
+        {
+            Calls = [.. t.Calls.Select(c => c.Name == "Stock-check" ? c with { ArgumentsJson = """{"item": "something else"}""" } : c)],
+        });
+
+        int checks = played.Script.Sum(t => t.Calls.Count(c => c.Name == "Stock-check"));
+        checks.ShouldBeGreaterThan(0);
+        played.Board.CallsWrong.ShouldBe(checks);
+        played.Board.CallsRight.ShouldBe(played.Board.CallsExpected - checks);
+    }
+
+    [Fact]
+    public async Task Run_UnknownTool_CountsAsAWrongCall()
+    {
+        Played played = await PlayAsync(new() { Turns = 60 }, t => t with { Calls = [.. t.Calls.Select(c => c with { Name = "Stock-burn" })] });
+
+        played.Board.CallsRight.ShouldBe(0);
+        played.Board.Calls.ShouldBe(played.Board.CallsExpected);
+        played.Board.CallsWrong.ShouldBe(played.Board.CallsExpected);
+    }
+
+    [Fact]
+    public async Task Run_ContextFull_EndsWithAMessageAndDropsNothing()
+    {
+        Played played = await PlayAsync(new() { Turns = 500 }, contextTokens: 800);
+
+        played.End.ShouldBe(ConversationEnd.ContextFull);
+        played.Board.Turns.ShouldBeInRange(2, 499);
+        played.Output.ShouldContain($"ends after {played.Board.Turns} of 500 turns");
+        played.Engine.Requests[^1].Turns.Count(t => t.Role == ChatRole.User).ShouldBe(played.Board.Turns);
+    }
+
+    [Fact]
+    public async Task Run_PlainText_HasNoControlCharacters()
+    {
+        Played played = await PlayAsync(new() { Turns = 12 }, t => t with { Answer = t.Answer + " \u001b[2J\u0007" });
+
+        played.Output.Where(char.IsControl).Distinct().ShouldBe(['\n']);
+    }
+
+    [Fact]
+    public async Task ResultJson_Always_IsOneLineWithTheFigures()
+    {
+        var options = new SampleOptions { Turns = 30 };
+        Played played = await PlayAsync(options);
+
+        string line = ResultJson.Write(options, played.Engine.Model, played.Board, played.End, TimeSpan.FromSeconds(1));
+
+        line.ShouldNotContain("\n");
+        JsonElement result = JsonDocument.Parse(line).RootElement;
+        result.GetProperty("turns").GetInt32().ShouldBe(30);
+        result.GetProperty("tool_calls").GetInt32().ShouldBe(played.Board.Calls);
+        result.GetProperty("recall_asked").GetInt32().ShouldBe(played.Board.RecallAsked);
+        result.GetProperty("recall_right").GetInt32().ShouldBe(played.Board.RecallRight);
+        result.GetProperty("context_tokens").GetInt32().ShouldBe(played.Board.Usage.ContextTokens);
+        result.GetProperty("kv_bytes").GetInt64().ShouldBe(played.Board.Usage.KvBytes);
+        result.GetProperty("kv_bytes_fp16").GetInt64().ShouldBe(played.Board.Usage.KvBytesFp16);
+        result.GetProperty("cached_prompt_tokens").GetInt64().ShouldBe(played.Board.Usage.CachedPromptTokens);
+        result.GetProperty("prompt_tokens").GetInt64().ShouldBe(played.Board.Usage.PromptTokens);
+        result.GetProperty("decode_tokens_per_second").GetDouble().ShouldBe(100, 0.01);
+        result.GetProperty("ended").GetString().ShouldBe("complete");
+    }
+
+    private static async Task<Played> PlayAsync(SampleOptions options, Func<ScriptedTurn, ScriptedTurn>? change = null, int contextTokens = 100_000)
+    {
+        IReadOnlyList<ScriptedTurn> script = new DialogueGenerator(options.Seed, Split.Test, ScriptOptions).Take(options.Turns!.Value);
+        var engine = new OracleEngine(script, contextTokens) { Change = change ?? (turn => turn) };
+        var scene = new ScriptedScene(options);
+        await using AgentSession session = await AgentSession.LoadAsync(
+            builder => builder.AddLogQuantEngine(_ => engine).AddLogQuantChatCompletion(services => services.GetRequiredService<ILlmEngine>()),
+            new LogQuantPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.Auto() },
+            scene.SystemPrompt,
+            TestContext.Current.CancellationToken);
+        var output = new StringWriter { NewLine = "\n" };
+        using var interrupt = new Interrupt(() => { });
+        var board = new Scoreboard();
+        Terminal terminal = Terminal.Plain(output);
+        ConversationEnd end = await scene.RunAsync(session, board, terminal, interrupt);
+        Summary.Write(terminal, session.Model, board);
+        return new(script, engine, board, end, output.ToString());
+    }
+
+    private sealed record Played(IReadOnlyList<ScriptedTurn> Script, OracleEngine Engine, Scoreboard Board, ConversationEnd End, string Output);
+}
