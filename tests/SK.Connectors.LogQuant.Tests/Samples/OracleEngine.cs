@@ -42,8 +42,8 @@ internal sealed class OracleEngine(IReadOnlyList<ScriptedTurn> script, int conte
         }
         else
         {
-            foreach (string word in turn.Answer.Split(' '))
-                yield return new TextDelta(word == turn.Answer[..word.Length] ? word : " " + word);
+            foreach (char[] piece in turn.Answer.Chunk(5))
+                yield return new TextDelta(new string(piece));
         }
 
         yield return new GenerationCompleted(calls ? FinishReason.ToolCalls : FinishReason.Stop, new GenerationUsage
