@@ -15,7 +15,7 @@ internal static class Heading
         terminal.Console.MarkupLine($"[bold]{Markup.Escape(model.ModelId)}[/]");
         terminal.Console.Write(new Text(
             $"{model.Architecture}, {Figures.Count(model.ParameterCount)} parameters, on {model.Device}; context {Figures.Count(model.ContextTokens)} tokens; {cache}\n"
-            + $"tools: {string.Join(", ", session.ToolNames)}\n\n",
+            + $"tools: {string.Join(", ", session.ToolNames)}\n" + (terminal.IsLive ? "" : "\n"),
             new Style(Color.Grey)));
     }
 }

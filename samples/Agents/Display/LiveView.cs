@@ -76,19 +76,23 @@ internal sealed class LiveView(Terminal terminal, LlmModelInfo model, Scoreboard
             _lines.Add((verdict.IsRight switch { true => "right", false => "wrong", _ => "note" }, colour, verdict.Text));
         }
 
-        Grid finished = Dialogue();
-        _lines.Clear();
-
-        // Writing while the live part is shown puts the text above it and draws the live part again.
-        terminal.Console.Write(finished);
+        Settle();
     }
 
     public void AbandonTurn()
     {
         EndAnswer();
-        Grid unfinished = Dialogue();
+        Settle();
+    }
+
+    /// <summary>Moves the turn from the live part to the text above it, which scrolls away.</summary>
+    private void Settle()
+    {
+        Grid turn = Dialogue();
         _lines.Clear();
-        terminal.Console.Write(unfinished);
+
+        // Writing while the live part is shown starts at its first line, which is empty, and draws it again below.
+        terminal.Console.Write(new Rows(new EraseBelow(), turn));
     }
 
     private void EndAnswer()
@@ -104,7 +108,7 @@ internal sealed class LiveView(Terminal terminal, LlmModelInfo model, Scoreboard
         _display?.Refresh();
     }
 
-    private Rows Draw() => new(Dialogue(), Figure());
+    private Rows Draw() => new(new Text(""), Dialogue(), Figure());
 
     private Grid Dialogue()
     {
@@ -172,6 +176,12 @@ internal sealed class LiveView(Terminal terminal, LlmModelInfo model, Scoreboard
         int filled = whole > 0 ? (int)Math.Clamp(Math.Round((double)width * part / whole), part > 0 ? 1 : 0, width) : 0;
         (char full, char empty) = terminal.Console.Profile.Capabilities.Unicode ? ('█', '░') : ('#', '.');
         return new Markup($"[{colour}]{new string(full, filled)}[/][grey]{new string(empty, width - filled)}[/]");
+    }
+
+    /// <summary>Clears the screen from the cursor on, so that nothing of the live part stays beside shorter lines.</summary>
+    private sealed class EraseBelow : Renderable
+    {
+        protected override IEnumerable<Segment> Render(RenderOptions options, int maxWidth) => [Segment.Control("\u001b[0J")];
     }
 
     /// <summary>Draws what there is at the moment of drawing.</summary>

@@ -6,7 +6,7 @@ namespace Agents.Display;
 internal static class UsageLine
 {
     public static string Memory(RoundUsage round, int contextTokens) =>
-        $"{Figures.Of(round.ContextTokens, contextTokens)} tokens, KV {Figures.Bytes(round.KvBytes)} (fp16 {Figures.Bytes(round.KvBytesFp16)})";
+        $"context {Figures.Of(round.ContextTokens, contextTokens)} tokens, KV {Figures.Bytes(round.KvBytes)} (fp16 {Figures.Bytes(round.KvBytesFp16)})";
 
     /// <summary>Of a turn: the cache and the first token count for its first round, which is what the user waits for.</summary>
     public static string Speed(AgentTurn turn)

@@ -22,7 +22,7 @@ internal sealed record Verdict(bool? IsRight, string Text)
         if (score.CallsExpected > 0 || score.CallsWrong > 0)
         {
             bool right = score.CallsRight == score.CallsExpected && score.CallsWrong == 0;
-            yield return new(right, right ? score.CallsRight == 1 ? "right call" : "right calls"
+            yield return new(right, right ? score.CallsRight == 1 ? "the expected call" : $"the {score.CallsRight} expected calls"
                 : score.MissedCall is { } missed ? $"expected {missed}"
                 : "no such call was expected");
         }
