@@ -84,20 +84,23 @@ internal sealed class TorchAttention : IAttentionBackend
                 queries.IsWindowed ? tensor(positions.ToArray(), device: view.Keys.device).narrow(0, first, count) : null);
         }
 
-        foreach (var pages in view.Pages)
+        var pages = view.Pages;
+        for (var start = 0; start < pages.Count;)
         {
-            var partPages = Math.Max(1, partTokens / pages.Layout.Window);
-            var all = (int)pages.Codes.shape[0];
-            for (var start = 0; start < all; start += partPages)
+            var (first, tokens) = (start, 0L);
+            do
+                tokens += pages[start].Tokens;
+            while (++start < pages.Count && tokens + pages[start].Tokens <= partTokens);
+
+            var run = pages.Skip(first).Take(start - first).ToList();
+            yield return () =>
             {
-                var (first, count) = (start, Math.Min(partPages, all - start));
-                yield return () =>
-                {
-                    var (keys, values) = PageTensors.Dequantize(pages.Layout, pages.Codes.narrow(0, first, count), pages.Scales.narrow(0, first, count));
-                    return (keys, values, queries.IsWindowed ? pages.Positions.narrow(0, first, count).flatten() : null);
-                };
-            }
+                var (keys, values) = PageTensors.Dequantize(run[0].Layout, Joined(run, p => p.Codes), Joined(run, p => p.Scales));
+                return (keys, values, queries.IsWindowed ? Joined(run, p => p.Positions).flatten() : null);
+            };
         }
+
+        static Tensor Joined(List<KvPages> run, Func<KvPages, Tensor> part) => run.Count == 1 ? part(run[0]) : cat([.. run.Select(part)], 0);
     }
 
     /// <summary>The queries of one segment, the heads of a group as further rows of their KV head, so that KV heads are never repeated.</summary>

@@ -18,7 +18,11 @@ internal sealed record KvView(IReadOnlyList<KvPages> Pages, Tensor Keys, Tensor 
 /// <param name="Codes">[N, Hkv, <see cref="PageLayout.CodeBytes"/>] uint8.</param>
 /// <param name="Scales">[N, Hkv, <see cref="PageLayout.ScaleCount"/>] float16.</param>
 /// <param name="Positions">[N, W] int32: the position in the sequence of each slot.</param>
-internal sealed record KvPages(PageLayout Layout, Tensor Codes, Tensor Scales, Tensor Positions);
+internal sealed record KvPages(PageLayout Layout, Tensor Codes, Tensor Scales, Tensor Positions)
+{
+    /// <summary>N·W: tokens of all the pages.</summary>
+    public long Tokens => Codes.shape[0] * Layout.Window;
+}
 
 /// <summary>The positions of a layer's rows: first a sparse set, then consecutive ones.</summary>
 /// <param name="Sparse">Positions of the first rows, ascending; empty where all are consecutive.</param>

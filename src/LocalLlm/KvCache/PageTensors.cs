@@ -53,31 +53,35 @@ internal static class PageTensors
     /// <param name="layout">The layout.</param>
     /// <param name="codes">[N, Hkv, CodeBytes] uint8.</param>
     /// <param name="scales">[N, Hkv, ScaleCount] float16.</param>
-    /// <returns>Keys and values, [Hkv, N·W, D] float32, page after page.</returns>
+    /// <returns>Keys and values, [Hkv, N·W, D] float32, page after page. In the keys' memory the tokens are innermost.</returns>
     public static (Tensor Keys, Tensor Values) Dequantize(PageLayout layout, Tensor codes, Tensor scales)
     {
         using var scope = NewDisposeScope();
         var (pages, heads, window, headDim) = (codes.shape[0], codes.shape[1], layout.Window, layout.HeadDim);
         var (shifts, mask) = (tensor(new byte[] { 0, 2, 4, 6 }, device: codes.device), tensor((byte)PageLayout.MaxCode, device: codes.device));
+        shifts = shifts.view(ByteCodes, 1);
         var wideScales = scales.transpose(0, 1).contiguous().to(ScalarType.Float32); // [H, N, ScaleCount]
 
-        // The bytes are brought into order before they are unpacked: a quarter of the codes, a sixteenth of the floats.
+        // The bytes are brought into order before they are unpacked: a quarter of the codes, a sixteenth of the floats. The innermost
+        // dimension stays long, so that the loops over it are vectorised: tokens for keys, channels for values.
         var keyBytes = codes.narrow(2, 0, layout.KeyCodeBytes).view(pages, heads, layout.KeyLanes, window, sizeof(uint))
-            .permute(1, 0, 3, 2, 4).contiguous().view(heads, pages, window, -1, 1);
-        var keyCodes = keyBytes.bitwise_right_shift(shifts).bitwise_and_(mask) // [H, N, W, D/4, 4]
-            .view(heads, pages, window, -1).narrow(3, 0, headDim).to(ScalarType.Float32);
-        var keys = wideScales.narrow(2, layout.KeyMinimumIndex, headDim).unsqueeze(2)
-            .addcmul(keyCodes, wideScales.narrow(2, PageLayout.KeyScaleIndex, headDim).unsqueeze(2), 1);
+            .permute(1, 2, 4, 0, 3).contiguous().view(heads, -1, 1, pages * window);
+        var keys = keyBytes.bitwise_right_shift(shifts).bitwise_and_(mask) // [H, D/4, 4, N·W]
+            .view(heads, -1, pages, window).narrow(1, 0, headDim).to(ScalarType.Float32);
+        keys.mul_(ByChannel(PageLayout.KeyScaleIndex)).add_(ByChannel(layout.KeyMinimumIndex)); // [H, D, N, W]
 
         var valueBytes = codes.narrow(2, layout.KeyCodeBytes, layout.ValueCodeBytes).view(pages, heads, layout.ValueLanes, headDim, sizeof(uint))
-            .permute(1, 0, 2, 4, 3).contiguous().view(heads, pages, layout.ValueLanes, sizeof(uint), 1, headDim);
-        var valueCodes = valueBytes.bitwise_right_shift(shifts.view(ByteCodes, 1)).bitwise_and_(mask) // [H, N, W/16, 4, 4, D]
+            .permute(1, 0, 2, 4, 3).contiguous().view(heads, pages * layout.ValueLanes * sizeof(uint), 1, headDim);
+        var values = valueBytes.bitwise_right_shift(shifts).bitwise_and_(mask) // [H, N·W/4, 4, D]
             .view(heads, pages, window, headDim).to(ScalarType.Float32);
-        var values = PerChannel(layout, wideScales.narrow(2, layout.ValueMinimumIndex, layout.Groups * window))
-            .addcmul(valueCodes, PerChannel(layout, wideScales.narrow(2, layout.ValueScaleIndex, layout.Groups * window)), 1);
+        values.mul_(ByToken(layout.ValueScaleIndex)).add_(ByToken(layout.ValueMinimumIndex));
 
-        return (keys.view(heads, pages * window, headDim).MoveToOuterDisposeScope(),
+        return (keys.view(heads, headDim, pages * window).transpose(1, 2).MoveToOuterDisposeScope(),
             values.view(heads, pages * window, headDim).MoveToOuterDisposeScope());
+
+        Tensor ByChannel(int index) => wideScales.narrow(2, index, headDim).transpose(1, 2).unsqueeze(3); // [H, D, N, 1]
+
+        Tensor ByToken(int index) => PerChannel(layout, wideScales.narrow(2, index, layout.Groups * window)); // [H, N, W, D or 1]
     }
 
     // [H, N, G·W] → [H, N, W, D], or [H, N, W, 1] where one group holds all channels.

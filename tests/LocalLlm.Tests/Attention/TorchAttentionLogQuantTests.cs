@@ -33,6 +33,23 @@ public class TorchAttentionLogQuantTests
     }
 
     [Theory]
+    [InlineData(1, null)] // a part for each block
+    [InlineData(long.MaxValue, null)] // one part
+    [InlineData(1, 300)]
+    [InlineData(long.MaxValue, 300)]
+    public void Attend_SeveralBlocksOfPages_EqualsDoublePrecision(long partScores, int? slidingWindow)
+    {
+        const int window = 32, tokens = 3 * window + (PageBlock.Pages + 3) * window;
+        var stream = new KvStream(new KvShape(1, 2, 8, ScalarType.Float32, CPU), 2, tokens, seed: 9);
+        using var cache = new LogQuantKvCache(stream.Shape, window);
+
+        var outputs = stream.Run(new TorchAttention(partScores), cache, [tokens - 30, 1, 29], slidingWindow);
+
+        cache.View(0).Pages.Count.ShouldBe(2);
+        KvStream.ShouldBeClose(outputs[0], Oracle(stream, window, slidingWindow), 1e-5);
+    }
+
+    [Theory]
     [InlineData(32, null)]
     [InlineData(64, null)]
     [InlineData(32, 100)]
