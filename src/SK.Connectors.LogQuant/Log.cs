@@ -6,7 +6,8 @@ namespace SK.Connectors.LogQuant;
 internal static partial class Log
 {
     [LoggerMessage(1, LogLevel.Warning,
-        "The additional property '{Name}' is unknown to this client and has no effect. It knows {MinP}, {RepetitionPenalty} and {TemplateVariables}.")]
+        "The additional property '{Name}' is unknown to this client and has no effect. "
+        + "It knows {MinP}, {RepetitionPenalty} and {TemplateVariables}.")]
     public static partial void UnknownOption(ILogger logger, string name, string minP, string repetitionPenalty, string templateVariables);
 
     [LoggerMessage(2, LogLevel.Warning, "One tool call at most was asked for; the call of '{Name}' is left out.")]

@@ -65,7 +65,8 @@ public sealed class LogQuantChatCompletionService : IChatCompletionService, ITex
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<ChatMessageContent>> GetChatMessageContentsAsync(
-        ChatHistory chatHistory, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, CancellationToken cancellationToken = default)
+        ChatHistory chatHistory, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(chatHistory);
         var settings = LogQuantPromptExecutionSettings.FromExecutionSettings(executionSettings);
@@ -86,14 +87,16 @@ public sealed class LogQuantChatCompletionService : IChatCompletionService, ITex
 
     /// <inheritdoc/>
     public IAsyncEnumerable<StreamingChatMessageContent> GetStreamingChatMessageContentsAsync(
-        ChatHistory chatHistory, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, CancellationToken cancellationToken = default)
+        ChatHistory chatHistory, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(chatHistory);
         return StreamAsync(chatHistory, LogQuantPromptExecutionSettings.FromExecutionSettings(executionSettings), kernel, cancellationToken);
     }
 
     private async IAsyncEnumerable<StreamingChatMessageContent> StreamAsync(
-        ChatHistory history, LogQuantPromptExecutionSettings settings, Kernel? kernel, [EnumeratorCancellation] CancellationToken cancellationToken)
+        ChatHistory history, LogQuantPromptExecutionSettings settings, Kernel? kernel,
+        [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         for (var round = 0; ; round++)
         {
@@ -135,7 +138,8 @@ public sealed class LogQuantChatCompletionService : IChatCompletionService, ITex
         [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         var callCount = 0;
-        await foreach (var update in _client.GetStreamingResponseAsync([], PromptOptions(prompt, executionSettings), cancellationToken).ConfigureAwait(false))
+        var options = PromptOptions(prompt, executionSettings);
+        await foreach (var update in _client.GetStreamingResponseAsync([], options, cancellationToken).ConfigureAwait(false))
         {
             var part = MessageFactory.CreateStreaming(update, round: 0, ref callCount);
             yield return new StreamingTextContent(part.Content, modelId: part.ModelId, innerContent: update, metadata: part.Metadata);

@@ -146,7 +146,10 @@ public sealed class LogQuantPromptExecutionSettings : PromptExecutionSettings
         set => Set(ref field, value);
     }
 
-    /// <summary>How many log probabilities for each token. Not offered by this version: more than 0 is refused with <see cref="NotSupportedException"/>.</summary>
+    /// <summary>
+    /// How many log probabilities for each token. Not offered by this version: more than 0 is refused with
+    /// <see cref="NotSupportedException"/>.
+    /// </summary>
     [JsonPropertyName("top_logprobs")]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? TopLogprobs

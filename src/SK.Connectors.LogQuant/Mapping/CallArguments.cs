@@ -7,7 +7,9 @@ namespace SK.Connectors.LogQuant.Mapping;
 /// <summary>A tool call's arguments, as JSON text and as a dictionary.</summary>
 internal static class CallArguments
 {
-    /// <summary>The content for a call that the model made; arguments that are no JSON object become its <see cref="FunctionCallContent.Exception"/>.</summary>
+    /// <summary>
+    /// The content for a call that the model made; arguments that are no JSON object become its <see cref="FunctionCallContent.Exception"/>.
+    /// </summary>
     public static FunctionCallContent ToContent(ToolCall call)
     {
         var content = FunctionCallContent.CreateFromParsedArguments(call.ArgumentsJson, call.Id, call.Name, static json => Parse(json));

@@ -16,7 +16,8 @@ internal static class ReasoningEfforts
 
     public static string Name(ReasoningEffort effort) => Array.Find(Names, n => n.Effort == effort) is { Name: { } name }
         ? name
-        : throw new NotSupportedException($"The reasoning effort {effort} is unknown; use one of {string.Join(", ", Names.Select(n => n.Effort))}.");
+        : throw new NotSupportedException(
+            $"The reasoning effort {effort} is unknown; use one of {string.Join(", ", Names.Select(n => n.Effort))}.");
 
     public static ReasoningEffort Parse(string name)
     {

@@ -16,7 +16,8 @@ internal static class ResultText
         string text => text,
         JsonElement { ValueKind: JsonValueKind.String } text => text.GetString()!,
         TextContent text => text.Text,
-        AIContent other => throw new NotSupportedException($"A function returned a {other.GetType().Name}; a text model can read text and JSON only."),
+        AIContent other => throw new NotSupportedException(
+            $"A function returned a {other.GetType().Name}; a text model can read text and JSON only."),
         IEnumerable<AIContent> parts => string.Concat(parts.Select(Of)),
         _ => JsonSerializer.Serialize(result, ConnectorJson.Options),
     };

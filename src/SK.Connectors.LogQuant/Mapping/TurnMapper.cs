@@ -112,8 +112,8 @@ internal static class TurnMapper
             }
         }
         if (!found)
-            throw new ArgumentException($"A message of the role tool holds no {nameof(FunctionResultContent)}, so the call that it answers is unknown. "
-                + "Add one with the call's id.", nameof(message));
+            throw new ArgumentException($"A message of the role tool holds no {nameof(FunctionResultContent)}, so the call that it answers is "
+                + "unknown. Add one with the call's id.", nameof(message));
     }
 
     private static NotSupportedException Unsupported(AIContent content, ChatMessage message) => new(

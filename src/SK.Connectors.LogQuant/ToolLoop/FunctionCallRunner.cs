@@ -54,7 +54,8 @@ internal sealed class FunctionCallRunner(
         }
 
         Log.CallingFunction(logger, name, index + 1, calls.Length, round);
-        var context = new AutoFunctionInvocationContext(kernel, function!, new FunctionResult(function!) { Culture = kernel.Culture }, history, message)
+        var unset = new FunctionResult(function!) { Culture = kernel.Culture };
+        var context = new AutoFunctionInvocationContext(kernel, function!, unset, history, message)
         {
             CallContent = new Microsoft.Extensions.AI.FunctionCallContent(call.Id ?? "", name, call.Arguments),
             Arguments = call.Arguments ?? [],

@@ -69,7 +69,9 @@ internal static class MessageFactory
 
     private static FunctionCallContent Create(AI.FunctionCallContent call, FunctionOffer offer)
     {
-        var (pluginName, functionName) = offer.Find(call.Name) is { } function ? (function.PluginName, function.Name) : FunctionNames.Split(call.Name);
+        var (pluginName, functionName) = offer.Find(call.Name) is { } function
+            ? (function.PluginName, function.Name)
+            : FunctionNames.Split(call.Name);
         KernelArguments? arguments = null;
         if (call.Arguments is not null)
         {
@@ -79,7 +81,9 @@ internal static class MessageFactory
         }
         return new FunctionCallContent(functionName, pluginName, call.CallId, arguments)
         {
-            Exception = call.Exception is null ? null : new KernelException("The function call's arguments are not a valid JSON object.", call.Exception),
+            Exception = call.Exception is { } cause
+                ? new KernelException("The function call's arguments are not a valid JSON object.", cause)
+                : null,
             InnerContent = call.RawRepresentation,
         };
     }
