@@ -1,4 +1,5 @@
 using LocalLlm.Interop;
+using LocalLlm.KvCache;
 
 namespace LocalLlm;
 
@@ -29,20 +30,7 @@ internal static class EngineOptionsValidator
             yield return $"PrefillChunkTokens is {options.PrefillChunkTokens}; use 1 or more";
         if (options.Threads is < 1)
             yield return $"Threads is {options.Threads}; use 1 or more, or null for one each core";
-        var cache = options.KvCache;
-        if (cache is null)
-        {
-            yield return "KvCache is null";
-            yield break;
-        }
-
-        if (!Enum.IsDefined(cache.Kind))
-            yield return $"KvCache.Kind is {cache.Kind}; use {string.Join(" or ", Enum.GetNames<KvCacheKind>())}";
-        if (cache.Window is not (32 or 64 or 128))
-            yield return $"KvCache.Window is {cache.Window}; use 32, 64 or 128";
-        if (cache.MemoryBytes is <= 0)
-            yield return $"KvCache.MemoryBytes is {cache.MemoryBytes}; use a positive number of bytes, or null for no limit";
-        if (cache.RetainedConversations < 0)
-            yield return $"KvCache.RetainedConversations is {cache.RetainedConversations}; use 0 (retain none) or more";
+        foreach (var error in options.KvCache is null ? ["it is null"] : KvCacheFactory.Errors(options.KvCache))
+            yield return "KvCache: " + error;
     }
 }

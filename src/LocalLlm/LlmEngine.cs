@@ -1,0 +1,175 @@
+using System.Runtime.CompilerServices;
+using LocalLlm.Attention;
+using LocalLlm.Chat;
+using LocalLlm.Interop;
+using LocalLlm.KvCache;
+using LocalLlm.Loading;
+using LocalLlm.Models;
+using LocalLlm.Sampling;
+using LocalLlm.Scheduling;
+using LocalLlm.Tokenization;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using static TorchSharp.torch;
+
+namespace LocalLlm;
+
+/// <summary>
+/// A model loaded from a Hugging Face folder, with a KV cache that keeps whole conversations in little memory. Safe for concurrent use: requests
+/// are decoded side by side on one engine thread, and a follow-up turn continues the cache of the turn before.
+/// </summary>
+public sealed partial class LlmEngine : ILlmEngine
+{
+    private readonly DecoderModel model;
+    private readonly EngineLoop loop;
+    private readonly PromptEncoder prompts;
+    private int isDisposed;
+
+    private LlmEngine(LlmModelInfo info, DecoderModel model, EngineLoop loop, PromptEncoder prompts)
+    {
+        (Model, this.model, this.loop, this.prompts) = (info, model, loop, prompts);
+    }
+
+    /// <inheritdoc/>
+    public LlmModelInfo Model { get; }
+
+    /// <summary>Loads a model.</summary>
+    /// <param name="options">What to load and how to run it.</param>
+    /// <param name="progress">Told of every step of the load; from another thread.</param>
+    /// <param name="loggerFactory">For the engine's log.</param>
+    /// <param name="cancellationToken">Ends the load; nothing stays behind.</param>
+    /// <exception cref="ArgumentException">Options are wrong; all are named at once.</exception>
+    /// <exception cref="ModelLoadException">The folder is wrong; all that is wrong is listed.</exception>
+    /// <exception cref="LibTorchLoadException">libtorch could not be loaded.</exception>
+    public static Task<LlmEngine> LoadAsync(LlmEngineOptions options, IProgress<LoadProgress>? progress = null, ILoggerFactory? loggerFactory = null,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        EngineOptionsValidator.ThrowIfInvalid(options);
+        var logger = (loggerFactory ?? NullLoggerFactory.Instance).CreateLogger<LlmEngine>();
+        return Task.Run(() => Load(options, progress, logger, cancellationToken), cancellationToken);
+    }
+
+    private static LlmEngine Load(LlmEngineOptions options, IProgress<LoadProgress>? progress, ILogger logger, CancellationToken cancellationToken)
+    {
+        using var folder = ModelFolder.Open(options.ModelPath);
+        var tokenizer = folder.Check(() => TextTokenizer.Load(folder.FolderPath));
+        var template = tokenizer is null ? null : folder.Check(() => ChatTemplate.TryLoad(folder.FolderPath, tokenizer.SpecialTokenTexts));
+        folder.ThrowIfInvalid();
+        cancellationToken.ThrowIfCancellationRequested();
+
+        LibTorch.EnsureLoaded(options.LibTorchPath);
+        if (options.Threads is { } threads)
+            set_num_threads(threads);
+        var device = TorchDevice.Resolve(options.Device);
+        var model = DecoderModel.Load(folder, device, options.WeightType, options.ContextTokens, progress, cancellationToken);
+        try
+        {
+            return Create(options, folder, tokenizer!, template, model, logger);
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
+
+    private static LlmEngine Create(LlmEngineOptions options, ModelFolder folder, TextTokenizer tokenizer, ChatTemplate? template, DecoderModel model, ILogger logger)
+    {
+        var config = model.Config;
+        var caches = new KvCacheFactory(options.KvCache, new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device));
+        var info = new LlmModelInfo
+        {
+            ModelId = options.ModelId ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(folder.FolderPath)),
+            Architecture = config.Architecture.Name,
+            ContextTokens = model.ContextTokens,
+            ParameterCount = model.ParameterCount,
+            Device = model.Device.ToString(),
+            KvBits = options.KvCache.Kind == KvCacheKind.LogQuant ? 2 : 8 * caches.Shape.ElementBytes,
+            KvBytesPerTokenFp16 = caches.Shape.TokenBytesFp16,
+        };
+        var endIds = folder.EosTokenIds.Concat(tokenizer.EosId is { } eos ? [eos] : []).ToHashSet();
+        var prompts = new PromptEncoder(tokenizer, template, folder.Generation?.Sampling ?? new SamplingOptions(), endIds, info.ContextTokens, config.VocabSize, caches,
+            options.KvCache.MemoryBytes);
+        var attention = new TorchAttention();
+        var loop = new EngineLoop(
+            new EngineLoopOptions
+            {
+                MaxSequences = options.MaxSequences,
+                PrefillChunkTokens = options.PrefillChunkTokens,
+                RetainedConversations = options.KvCache.RetainedConversations,
+                MemoryBytes = options.KvCache.MemoryBytes,
+                CreateCache = caches.Create,
+                CacheBytes = caches.BytesFor,
+                KeepPromptEnds = options.KvCache.Kind != KvCacheKind.Dense,
+                KvBytesPerTokenFp16 = info.KvBytesPerTokenFp16,
+                Device = model.Device,
+            },
+            batch => model.Forward(batch, attention), tokenizer, logger);
+        LogLoaded(logger, info.ModelId, info.Architecture, info.ParameterCount / 1e6, info.Device, info.ContextTokens, options.KvCache.Kind);
+        return new LlmEngine(info, model, loop, prompts);
+    }
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "Loaded {ModelId} ({Architecture}, {Parameters:F1}M parameters) on {Device}: {ContextTokens} tokens of context, "
+        + "{Kind} KV cache")]
+    private static partial void LogLoaded(ILogger logger, string modelId, string architecture, double parameters, string device, int contextTokens, KvCacheKind kind);
+
+    /// <inheritdoc/>
+    public async IAsyncEnumerable<GenerationUpdate> GenerateAsync(GenerationRequest request, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        ObjectDisposedException.ThrowIf(isDisposed != 0, this);
+        cancellationToken.ThrowIfCancellationRequested();
+
+        var prompt = prompts.Encode(request);
+        var parser = prompt.Parser;
+        var sequence = new Sequence(prompt.Sequence, prompts.Tokenizer);
+        loop.Submit(sequence);
+        var isEnded = false;
+        var hasToolCalls = false;
+        var reasoningTokens = 0;
+        try
+        {
+            await foreach (var item in sequence.Events.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+            {
+                var (text, end) = item switch
+                {
+                    TokenEvent token => (token.Text, null),
+                    EndEvent last => (last.Text, last),
+                    _ => throw new InvalidOperationException($"Unknown event {item}"),
+                };
+                if (item is TokenEvent && parser.IsInReasoning)
+                    reasoningTokens++;
+                isEnded |= end is not null;
+                foreach (var update in parser.Add(text).Concat(end is null ? [] : parser.Finish()))
+                {
+                    hasToolCalls |= update is ToolCallUpdate;
+                    yield return update;
+                }
+
+                if (end is not null)
+                {
+                    var reason = hasToolCalls && end.FinishReason == FinishReason.Stop ? FinishReason.ToolCalls : end.FinishReason;
+                    yield return new GenerationCompleted(reason, end.Usage with { ReasoningTokens = reasoningTokens });
+                }
+            }
+        }
+        finally
+        {
+            if (!isEnded)
+            {
+                sequence.Cancel();
+                loop.Wake();
+            }
+        }
+    }
+
+    /// <summary>Stops the engine thread and gives all memory back. Unfinished generations end with an error.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref isDisposed, 1) != 0)
+            return;
+        await Task.Run(loop.Dispose).ConfigureAwait(false);
+        model.Dispose();
+    }
+}

@@ -1,0 +1,91 @@
+using LocalLlm.Chat;
+using LocalLlm.KvCache;
+using LocalLlm.Sampling;
+using LocalLlm.Scheduling;
+using LocalLlm.Tokenization;
+
+namespace LocalLlm;
+
+/// <summary>A request, checked and encoded, with the parser of its output.</summary>
+internal sealed record EncodedPrompt(SequenceRequest Sequence, ChatOutputParser Parser);
+
+/// <summary>Checks requests, renders conversations by the model's chat template and encodes them. Safe for concurrent use.</summary>
+internal sealed class PromptEncoder(
+    TextTokenizer tokenizer,
+    ChatTemplate? template,
+    SamplingOptions modelSampling,
+    IReadOnlySet<int> endIds,
+    int contextTokens,
+    int vocabularySize,
+    KvCacheFactory caches,
+    long? memoryBytes)
+{
+    /// <summary>The model's tokenizer.</summary>
+    public TextTokenizer Tokenizer => tokenizer;
+
+    /// <summary>Checks and encodes a request.</summary>
+    /// <exception cref="ArgumentException">The request is wrong.</exception>
+    /// <exception cref="ContextLengthException">The prompt does not fit.</exception>
+    /// <exception cref="ChatTemplateException">The template refuses the conversation, or there is none.</exception>
+    public EncodedPrompt Encode(GenerationRequest request)
+    {
+        Check(request);
+        var sampling = SamplingSettings.Resolve(request.Sampling, modelSampling);
+        var (ids, parser) = request.Prompt is { } prompt ? EncodeText(prompt) : EncodeTurns(request);
+        if (ids.FirstOrDefault(id => id >= vocabularySize, -1) is >= 0 and var unknown)
+            throw new LocalLlmException($"The tokenizer gives token {unknown} ('{tokenizer.TokenText(unknown)}'), but the model has embeddings for {vocabularySize} tokens only: "
+                + "its tokenizer files belong to another model.");
+        if (ids.Length >= contextTokens)
+            throw new ContextLengthException(ids.Length, contextTokens);
+        var maxTokens = Math.Min(request.MaxTokens ?? int.MaxValue, contextTokens - ids.Length);
+        if (memoryBytes is { } limit && caches.BytesFor(ids.Length + maxTokens) is var needed && needed > limit)
+            throw new LocalLlmException($"The KV cache of this request can grow to {needed:N0} bytes ({ids.Length:N0} tokens of prompt and up to {maxTokens:N0} of output); "
+                + $"KvCache.MemoryBytes is {limit:N0}. Lower MaxTokens or raise KvCache.MemoryBytes.");
+
+        return new EncodedPrompt(
+            new SequenceRequest
+            {
+                PromptIds = ids,
+                MaxTokens = maxTokens,
+                Sampling = sampling,
+                StopSequences = request.StopSequences,
+                EndIds = endIds,
+                VisibleSpecialIds = parser.ControlMarkers.Select(m => tokenizer.TryGetId(m, out var id) ? id : -1).Where(id => id >= 0).ToHashSet(),
+            },
+            parser);
+    }
+
+    private static void Check(GenerationRequest request)
+    {
+        var errors = new List<string>();
+        if (request.Prompt is null && request.Turns.Count == 0)
+            errors.Add("it has neither Turns nor a Prompt");
+        if (request.Prompt is not null && (request.Turns.Count > 0 || request.Tools.Count > 0))
+            errors.Add("it has a Prompt, which goes without Turns and Tools");
+        if (request.MaxTokens is < 1)
+            errors.Add($"MaxTokens is {request.MaxTokens}, must be 1 or more, or null for as many as the context holds");
+        if (request.StopSequences.Any(string.IsNullOrEmpty))
+            errors.Add("a stop sequence is empty");
+        if (request.Tools.GroupBy(t => t.Name).FirstOrDefault(g => g.Count() > 1) is { } twice)
+            errors.Add($"{twice.Count()} tools are named '{twice.Key}'");
+        if (errors.Count > 0)
+            throw new ArgumentException($"The request is wrong: {string.Join("; ", errors)}.", nameof(request));
+    }
+
+    private (int[] Ids, ChatOutputParser Parser) EncodeText(string text)
+    {
+        var ids = tokenizer.Encode([new PromptSegment(text, IsTemplate: false)], addBos: true);
+        return ids.Length > 0
+            ? (ids, ChatOutputParser.PlainText())
+            : throw new ArgumentException("Prompt is empty and the model has no beginning-of-text token to start from; give it at least one character.", nameof(text));
+    }
+
+    private (int[] Ids, ChatOutputParser Parser) EncodeTurns(GenerationRequest request)
+    {
+        if (template is null)
+            throw new ChatTemplateException("The model folder has no chat template, so a conversation cannot be rendered. Add chat_template.jinja to it, or "
+                + "\"chat_template\" to tokenizer_config.json, or use a raw Prompt.");
+        var rendered = template.Render(request.Turns, request.Tools, request.TemplateVariables);
+        return (tokenizer.Encode(rendered.Segments, addBos: false), rendered.CreateParser());
+    }
+}

@@ -1,0 +1,133 @@
+using System.Diagnostics;
+using System.Threading.Channels;
+using LocalLlm.KvCache;
+using LocalLlm.Sampling;
+using LocalLlm.Sessions;
+using LocalLlm.Tokenization;
+
+namespace LocalLlm.Scheduling;
+
+/// <summary>What one request wants of the engine loop, checked and encoded.</summary>
+internal sealed record SequenceRequest
+{
+    /// <summary>The prompt's tokens, at least one.</summary>
+    public required int[] PromptIds { get; init; }
+
+    /// <summary>The most tokens to sample, at least 1; prompt and output fit the context.</summary>
+    public required int MaxTokens { get; init; }
+
+    /// <summary>How to choose a token.</summary>
+    public required SamplingSettings Sampling { get; init; }
+
+    /// <summary>Texts that end the output.</summary>
+    public required IReadOnlyList<string> StopSequences { get; init; }
+
+    /// <summary>Tokens that end the output.</summary>
+    public required IReadOnlySet<int> EndIds { get; init; }
+
+    /// <summary>Special tokens whose text the reader wants to see; the others are not part of the text.</summary>
+    public required IReadOnlySet<int> VisibleSpecialIds { get; init; }
+}
+
+/// <summary>What the engine loop tells a reader.</summary>
+internal abstract record SequenceEvent;
+
+/// <summary>One sampled token and the text that it completed, which may be empty.</summary>
+internal sealed record TokenEvent(string Text) : SequenceEvent;
+
+/// <summary>The end, with the text held back until then.</summary>
+internal sealed record EndEvent(string Text, FinishReason FinishReason, GenerationUsage Usage) : SequenceEvent;
+
+/// <summary>One request in the engine loop. The loop owns all but the channel and <see cref="Cancel"/>.</summary>
+internal sealed class Sequence
+{
+    private readonly Channel<SequenceEvent> events = Channel.CreateUnbounded<SequenceEvent>(new() { SingleReader = true, SingleWriter = true });
+    private readonly StreamingDecoder decoder;
+    private readonly StopMatcher stops;
+    private readonly Sampler sampler;
+    private readonly long arrived = Stopwatch.GetTimestamp();
+    private long firstSampled;
+    private volatile bool isCancelled;
+
+    public Sequence(SequenceRequest request, TextTokenizer tokenizer)
+    {
+        Request = request;
+        Tokens = [.. request.PromptIds];
+        decoder = tokenizer.CreateDecoder(includeSpecial: true);
+        stops = new StopMatcher(request.StopSequences);
+        sampler = new Sampler(request.Sampling, request.PromptIds);
+    }
+
+    public SequenceRequest Request { get; }
+
+    /// <summary>The prompt and all sampled tokens.</summary>
+    public List<int> Tokens { get; }
+
+    /// <summary>The cache; null until the sequence runs.</summary>
+    public IKvCache? Cache { get; set; }
+
+    /// <summary>The retained cache that this sequence continues; replaced by this sequence's own when it ends.</summary>
+    public RetainedCache? Source { get; set; }
+
+    /// <summary>The copy of the cache kept at the end of the prompt, if there is one.</summary>
+    public RetainedCache? PromptEnd { get; set; }
+
+    /// <summary>Bytes set aside for the cache at its largest.</summary>
+    public long ReservedBytes { get; set; }
+
+    /// <summary>Prompt tokens that a retained cache held.</summary>
+    public int CachedPromptTokens { get; set; }
+
+    public bool IsPrompt => Cache!.Length < Request.PromptIds.Length;
+
+    public int PendingTokens => Tokens.Count - Cache!.Length;
+
+    public bool IsCancelled => isCancelled;
+
+    public int SampledTokens => Tokens.Count - Request.PromptIds.Length;
+
+    public ChannelReader<SequenceEvent> Events => events.Reader;
+
+    /// <summary>Asks the loop to drop this sequence; from any thread.</summary>
+    public void Cancel() => isCancelled = true;
+
+    /// <summary>Samples the next token, publishes it and decides whether the sequence has ended.</summary>
+    /// <param name="logits">[vocabulary] of the last token, changed in place.</param>
+    /// <param name="tokenizer">For which tokens are special.</param>
+    /// <returns>Why it ended; null to go on.</returns>
+    public FinishReason? SampleNext(Span<float> logits, TextTokenizer tokenizer)
+    {
+        var id = sampler.Sample(logits);
+        Tokens.Add(id);
+        if (SampledTokens == 1)
+            firstSampled = Stopwatch.GetTimestamp();
+        if (Request.EndIds.Contains(id))
+            return FinishReason.Stop;
+
+        var text = tokenizer.IsSpecial(id) && !Request.VisibleSpecialIds.Contains(id) ? "" : decoder.Add(id);
+        events.Writer.TryWrite(new TokenEvent(stops.Add(text)));
+        if (stops.IsStopped)
+            return FinishReason.Stop;
+        return SampledTokens >= Request.MaxTokens ? FinishReason.Length : null;
+    }
+
+    /// <summary>Publishes the end.</summary>
+    public void Complete(FinishReason reason, long kvBytesPerTokenFp16)
+    {
+        var rest = stops.IsStopped ? "" : stops.Add(decoder.Flush()) + stops.Flush();
+        events.Writer.TryWrite(new EndEvent(rest, reason, new GenerationUsage
+        {
+            PromptTokens = Request.PromptIds.Length,
+            CachedPromptTokens = CachedPromptTokens,
+            CompletionTokens = SampledTokens,
+            KvBytes = Cache!.Bytes,
+            KvBytesFp16 = kvBytesPerTokenFp16 * Cache.Length,
+            TimeToFirstToken = Stopwatch.GetElapsedTime(arrived, firstSampled),
+            DecodeTime = Stopwatch.GetElapsedTime(firstSampled),
+        }));
+        events.Writer.TryComplete();
+    }
+
+    /// <summary>Publishes a failure.</summary>
+    public void Fault(Exception error) => events.Writer.TryComplete(error);
+}
