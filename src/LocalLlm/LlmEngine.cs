@@ -53,9 +53,8 @@ public sealed partial class LlmEngine : ILlmEngine
     private static LlmEngine Load(LlmEngineOptions options, IProgress<LoadProgress>? progress, ILogger logger, CancellationToken cancellationToken)
     {
         using var folder = ModelFolder.Open(options.ModelPath);
-        var tokenizer = folder.Check(() => TextTokenizer.Load(folder.FolderPath));
+        var tokenizer = folder.TokenizerJsonPath is null && folder.TokenizerModelPath is null ? null : folder.Check(() => TextTokenizer.Load(folder.FolderPath));
         var template = tokenizer is null ? null : folder.Check(() => ChatTemplate.TryLoad(folder.FolderPath, tokenizer.SpecialTokenTexts));
-        folder.ThrowIfInvalid();
         cancellationToken.ThrowIfCancellationRequested();
 
         LibTorch.EnsureLoaded(options.LibTorchPath);

@@ -66,6 +66,28 @@ internal sealed class ModelFolder : IDisposable
         errors.ThrowIfAny(FolderPath);
     }
 
+    /// <summary>Reads another part of the folder; what is wrong with it is told with the rest.</summary>
+    /// <returns>What was read; null if it is missing or wrong.</returns>
+    public T? Check<T>(Func<T?> read)
+        where T : class
+    {
+        try
+        {
+            return read();
+        }
+        catch (ModelLoadException e)
+        {
+            foreach (var error in e.Errors)
+                errors.Add(error);
+        }
+        catch (ChatTemplateException e)
+        {
+            errors.Add("the chat template is wrong: " + e.Message);
+        }
+
+        return null;
+    }
+
     /// <inheritdoc/>
     public void Dispose() => Weights?.Dispose();
 
