@@ -46,6 +46,7 @@ internal sealed class PromptEncoder(
             new SequenceRequest
             {
                 PromptIds = ids,
+                ContinuesText = request.Prompt is not null,
                 MaxTokens = maxTokens,
                 Sampling = sampling,
                 StopSequences = request.StopSequences,

@@ -13,6 +13,9 @@ internal sealed record SequenceRequest
     /// <summary>The prompt's tokens, at least one.</summary>
     public required int[] PromptIds { get; init; }
 
+    /// <summary>True where the output goes on with the prompt's text; false where it is a text of its own, which does not begin with a space.</summary>
+    public required bool ContinuesText { get; init; }
+
     /// <summary>The most tokens to sample, at least 1; prompt and output fit the context.</summary>
     public required int MaxTokens { get; init; }
 
@@ -53,7 +56,7 @@ internal sealed class Sequence
     {
         Request = request;
         Tokens = [.. request.PromptIds];
-        decoder = tokenizer.CreateDecoder(includeSpecial: true);
+        decoder = new StreamingDecoder(tokenizer, atBeginning: !request.ContinuesText, includeSpecial: true);
         stops = new StopMatcher(request.StopSequences);
         sampler = new Sampler(request.Sampling, request.PromptIds);
     }

@@ -1,0 +1,275 @@
+using LocalLlm.Interop;
+using LocalLlm.Sampling;
+using LocalLlm.Scheduling;
+using LocalLlm.Tokenization;
+using Microsoft.Extensions.Logging.Abstractions;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Scheduling;
+
+/// <summary>The loop over a model that counts: after token n comes n + 1, and the last token of the vocabulary ends.</summary>
+public sealed class EngineLoopTests : IDisposable
+{
+    private const int Vocabulary = 27; // a to z, and the end
+    private const int End = 26;
+
+    private readonly FakeCache.Census census = new();
+    private readonly List<int[]> steps = [];
+    private readonly string folder = Directory.CreateTempSubdirectory("loop-").FullName;
+    private readonly TextTokenizer tokenizer;
+    private Action<int[]> beforeStep = _ => { };
+    private int truncatableFrom;
+
+    public EngineLoopTests()
+    {
+        LibTorch.EnsureLoaded();
+        var vocabulary = string.Join(", ", Enumerable.Range(0, 26).Select(i => $"\"{(char)('a' + i)}\": {i}"));
+        File.WriteAllText(Path.Combine(folder, "tokenizer.json"), $$"""
+            {"added_tokens": [{"id": 26, "content": "<end>", "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false}],
+             "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true}, "post_processor": null,
+             "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": { {{vocabulary}} }, "merges": []}}
+            """);
+        tokenizer = TextTokenizer.Load(folder);
+    }
+
+    public void Dispose()
+    {
+        Directory.Delete(folder, recursive: true);
+        census.Alive.ShouldBe(0, "caches were left behind");
+    }
+
+    [Fact]
+    public async Task Run_OneSequence_CountsToTheEnd()
+    {
+        using var loop = Loop();
+
+        var (text, end) = await ReadAsync(Submit(loop, "uvw"));
+
+        text.ShouldBe("xyz");
+        end.FinishReason.ShouldBe(FinishReason.Stop);
+        (end.Usage.PromptTokens, end.Usage.CompletionTokens, end.Usage.CachedPromptTokens).ShouldBe((3, 4, 0));
+    }
+
+    [Fact]
+    public async Task Run_ManySequences_EachGetsItsOwnAndTheyShareSteps()
+    {
+        using var loop = Loop();
+
+        var sequences = Enumerable.Range(0, 20).Select(i => Submit(loop, $"{(char)('a' + i)}")).ToList();
+        for (var i = 0; i < sequences.Count; i++)
+            (await ReadAsync(sequences[i])).Text.ShouldBe(string.Concat(Enumerable.Range('b' + i, 25 - i).Select(c => (char)c)));
+
+        steps.ShouldContain(s => s.Length > 1);
+        steps.ShouldAllBe(s => s.Length <= 4);
+    }
+
+    [Fact]
+    public async Task Run_LongPrompt_IsCutIntoChunks()
+    {
+        using var loop = Loop(prefillChunk: 8);
+
+        (await ReadAsync(Submit(loop, new string('a', 30) + "y"))).Text.ShouldBe("z");
+
+        steps.Take(4).Select(s => s.Single()).ShouldBe([8, 8, 8, 7]);
+    }
+
+    [Fact]
+    public async Task Run_MaxTokens_EndsWithLength()
+    {
+        using var loop = Loop();
+
+        var (text, end) = await ReadAsync(Submit(loop, "a", maxTokens: 3));
+
+        (text, end.FinishReason, end.Usage.CompletionTokens).ShouldBe(("bcd", FinishReason.Length, 3));
+    }
+
+    [Fact]
+    public async Task Run_StopSequence_EndsWithoutItAndCountsItsTokens()
+    {
+        using var loop = Loop();
+
+        var (text, end) = await ReadAsync(Submit(loop, "a", stops: ["fgh"]));
+
+        (text, end.FinishReason, end.Usage.CompletionTokens).ShouldBe(("bcde", FinishReason.Stop, 7));
+    }
+
+    [Fact]
+    public async Task Run_FollowUp_ContinuesTheRetainedCache()
+    {
+        using var loop = Loop();
+
+        await ReadAsync(Submit(loop, "uv"));
+        var (text, end) = await ReadAsync(Submit(loop, "uvwxyz" + "ab", maxTokens: 2));
+
+        text.ShouldBe("cd");
+        end.Usage.CachedPromptTokens.ShouldBe(6); // u v w x y z; the sampled end was never run
+    }
+
+    [Fact]
+    public async Task Run_AnswerReplacedInTheFollowUp_GoesBackToThePromptsEnd()
+    {
+        truncatableFrom = int.MaxValue;
+        using var loop = Loop();
+
+        await ReadAsync(Submit(loop, "uv"));
+        var (_, end) = await ReadAsync(Submit(loop, "uv" + "aa", maxTokens: 1));
+
+        end.Usage.CachedPromptTokens.ShouldBe(2);
+    }
+
+    [Fact]
+    public async Task Run_ConversationOfManyTurns_KeepsTwoCachesOnly()
+    {
+        truncatableFrom = int.MaxValue;
+        using var loop = Loop();
+        var history = "a";
+        for (var turn = 0; turn < 20; turn++)
+        {
+            var (text, end) = await ReadAsync(Submit(loop, history, maxTokens: 2));
+            if (turn > 0)
+                end.Usage.CachedPromptTokens.ShouldBe(history.Length - 2);
+            history += text + "a";
+            census.Alive.ShouldBeLessThanOrEqualTo(2);
+        }
+    }
+
+    [Fact]
+    public async Task Cancel_DuringThePrompt_EndsPromptlyAndFreesTheCache()
+    {
+        using var loop = Loop(prefillChunk: 1, retained: 0);
+        using var started = new SemaphoreSlim(0);
+        beforeStep = _ =>
+        {
+            started.Release();
+            Thread.Sleep(1);
+        };
+        var sequence = Submit(loop, new string('a', 100_000));
+        await started.WaitAsync();
+
+        sequence.Cancel();
+
+        await Should.ThrowAsync<OperationCanceledException>(async () => await ReadAsync(sequence));
+        (await ReadAsync(Submit(loop, "y"))).Text.ShouldBe("z");
+        steps.Count.ShouldBeLessThan(10_000);
+    }
+
+    [Fact]
+    public async Task Cancel_WhileWaiting_LetsTheOthersGoOn()
+    {
+        using var loop = Loop(maxSequences: 1);
+        using var gate = new ManualResetEventSlim();
+        beforeStep = _ => gate.Wait();
+        var first = Submit(loop, "a");
+        var second = Submit(loop, "a");
+        var third = Submit(loop, "y");
+
+        second.Cancel();
+        gate.Set();
+
+        await Should.ThrowAsync<OperationCanceledException>(async () => await ReadAsync(second));
+        (await ReadAsync(first)).Text.ShouldEndWith("z");
+        (await ReadAsync(third)).Text.ShouldBe("z");
+    }
+
+    [Fact]
+    public async Task Step_Failure_EndsItsSequencesAndNoOthers()
+    {
+        using var loop = Loop(maxSequences: 1);
+        var isFirst = true;
+        beforeStep = _ =>
+        {
+            if (isFirst)
+            {
+                isFirst = false;
+                throw new InvalidOperationException("the kernel burnt");
+            }
+        };
+        var first = Submit(loop, "a");
+        var second = Submit(loop, "y");
+
+        (await Should.ThrowAsync<LocalLlmException>(async () => await ReadAsync(first))).Message.ShouldContain("the kernel burnt");
+        (await ReadAsync(second)).Text.ShouldBe("z");
+    }
+
+    [Fact]
+    public async Task Memory_OverTheLimit_WaitsForItsTurn()
+    {
+        using var loop = Loop(memoryBytes: 40, retained: 4);
+
+        var sequences = Enumerable.Range(0, 6).Select(_ => Submit(loop, "a", maxTokens: 24)).ToList();
+        foreach (var sequence in sequences)
+            (await ReadAsync(sequence)).Text.Length.ShouldBe(24);
+
+        steps.ShouldAllBe(s => s.Length == 1);
+    }
+
+    [Fact]
+    public async Task Dispose_DuringAGeneration_EndsItWithAnError()
+    {
+        var loop = Loop();
+        using var started = new SemaphoreSlim(0);
+        beforeStep = _ => started.Release();
+        var sequence = Submit(loop, new string('a', 5000));
+        await started.WaitAsync();
+
+        loop.Dispose();
+
+        (await Should.ThrowAsync<LocalLlmException>(async () => await ReadAsync(sequence))).Message.ShouldContain("disposed");
+        Should.Throw<LocalLlmException>(() => Submit(loop, "a"));
+    }
+
+    private EngineLoop Loop(int maxSequences = 4, int prefillChunk = 8, int retained = 2, long? memoryBytes = null) => new(
+        new EngineLoopOptions
+        {
+            MaxSequences = maxSequences,
+            PrefillChunkTokens = prefillChunk,
+            RetainedConversations = retained,
+            MemoryBytes = memoryBytes,
+            CreateCache = () => FakeCache.Create(census, truncatableFrom),
+            CacheBytes = tokens => tokens,
+            KeepPromptEnds = truncatableFrom > 0,
+            KvBytesPerTokenFp16 = 2,
+            Device = CPU,
+        },
+        batch =>
+        {
+            var counts = batch.Slices.Select(s => s.Count).ToArray();
+            steps.Add(counts);
+            beforeStep(counts);
+            using var next = batch.TokenIds.index_select(0, batch.LogitRows) + 1;
+            return nn.functional.one_hot(next, Vocabulary).to(float32);
+        },
+        tokenizer, NullLogger.Instance);
+
+    private Sequence Submit(EngineLoop loop, string prompt, int maxTokens = 1000, string[]? stops = null)
+    {
+        var ids = tokenizer.Encode(prompt);
+        var sequence = new Sequence(
+            new SequenceRequest
+            {
+                PromptIds = ids,
+                ContinuesText = true,
+                MaxTokens = maxTokens,
+                Sampling = SamplingSettings.Resolve(null, new SamplingOptions()),
+                StopSequences = stops ?? [],
+                EndIds = new HashSet<int> { End },
+                VisibleSpecialIds = new HashSet<int>(),
+            },
+            tokenizer);
+        loop.Submit(sequence);
+        return sequence;
+    }
+
+    private static async Task<(string Text, EndEvent End)> ReadAsync(Sequence sequence)
+    {
+        var text = "";
+        await foreach (var item in sequence.Events.ReadAllAsync())
+        {
+            if (item is EndEvent end)
+                return (text + end.Text, end);
+            text += ((TokenEvent)item).Text;
+        }
+
+        throw new InvalidOperationException("no end");
+    }
+}

@@ -1,0 +1,51 @@
+using LocalLlm.KvCache;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Scheduling;
+
+/// <summary>A cache that only counts, and knows how many of its kind are alive.</summary>
+internal sealed class FakeCache(FakeCache.Census census, int length = 0, int truncatableFrom = 0) : IKvCache
+{
+    private bool isDisposed;
+
+    public int Length { get; private set; } = length;
+
+    public long Bytes => Length;
+
+    public static FakeCache Create(Census census, int truncatableFrom = 0)
+    {
+        Interlocked.Increment(ref census.Alive);
+        return new FakeCache(census, 0, truncatableFrom);
+    }
+
+    public AppendPlan PlanAppend(int count) => new(Length, count, [new AppendSegment(0, count)]);
+
+    public void Commit(AppendPlan plan) => Length += plan.Count;
+
+    public IKvCache Fork()
+    {
+        Interlocked.Increment(ref census.Alive);
+        return new FakeCache(census, Length, truncatableFrom);
+    }
+
+    public bool CanTruncate(int length) => length == Length || (length >= truncatableFrom && length <= Length);
+
+    public void Truncate(int length) => Length = length;
+
+    public KvView View(int layer) => throw new NotSupportedException();
+
+    public void Append(int layer, Tensor k, Tensor v, AppendPlan plan, int segment) => throw new NotSupportedException();
+
+    public void Dispose()
+    {
+        isDisposed.ShouldBeFalse("a cache was disposed of twice");
+        isDisposed = true;
+        Interlocked.Decrement(ref census.Alive);
+    }
+
+    /// <summary>Counts caches that are alive.</summary>
+    internal sealed class Census
+    {
+        public int Alive;
+    }
+}
