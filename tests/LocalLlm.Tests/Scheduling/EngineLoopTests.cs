@@ -27,7 +27,7 @@ public sealed class EngineLoopTests : IDisposable
         File.WriteAllText(Path.Combine(folder, "tokenizer.json"), $$"""
             {"added_tokens": [{"id": 26, "content": "<end>", "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false}],
              "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true}, "post_processor": null,
-             "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": { {{vocabulary}} }, "merges": []}}
+             "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": { {{vocabulary}} }, "merges": []} }
             """);
         tokenizer = TextTokenizer.Load(folder);
     }
