@@ -144,7 +144,7 @@ public sealed class StoriesEngineTests
 
     private static Task<LlmEngine> LoadAsync(KvCacheKind kind, Action<LlmEngineOptions>? configure = null)
     {
-        var options = new LlmEngineOptions { ModelPath = SharedData.Require("stories260K"), KvCache = new KvCacheOptions { Kind = kind, Window = 32 } };
+        var options = new LlmEngineOptions { ModelPath = SharedData.Require("stories260K"), Threads = 1, KvCache = new KvCacheOptions { Kind = kind, Window = 32 } };
         configure?.Invoke(options);
         return LlmEngine.LoadAsync(options);
     }
