@@ -54,7 +54,7 @@ public sealed partial class LlmEngine : ILlmEngine
     {
         using var folder = ModelFolder.Open(options.ModelPath);
         var tokenizer = folder.TokenizerJsonPath is null && folder.TokenizerModelPath is null ? null : folder.Check(() => TextTokenizer.Load(folder.FolderPath));
-        var template = tokenizer is null ? null : folder.Check(() => ChatTemplate.TryLoad(folder.FolderPath, tokenizer.SpecialTokenTexts));
+        var chat = tokenizer is null ? null : folder.Check(() => ChatFormat.TryLoad(folder.FolderPath, tokenizer.SpecialTokenTexts, options.ToolCallFormat));
         cancellationToken.ThrowIfCancellationRequested();
 
         LibTorch.EnsureLoaded(options.LibTorchPath);
@@ -64,7 +64,7 @@ public sealed partial class LlmEngine : ILlmEngine
         var model = DecoderModel.Load(folder, device, options.WeightType, options.ContextTokens, progress, cancellationToken);
         try
         {
-            return Create(options, folder, tokenizer!, template, model, logger);
+            return Create(options, folder, tokenizer!, chat, model, logger);
         }
         catch
         {
@@ -73,7 +73,7 @@ public sealed partial class LlmEngine : ILlmEngine
         }
     }
 
-    private static LlmEngine Create(LlmEngineOptions options, ModelFolder folder, TextTokenizer tokenizer, ChatTemplate? template, DecoderModel model, ILogger logger)
+    private static LlmEngine Create(LlmEngineOptions options, ModelFolder folder, TextTokenizer tokenizer, ChatFormat? chat, DecoderModel model, ILogger logger)
     {
         var config = model.Config;
         var caches = new KvCacheFactory(options.KvCache, new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device));
@@ -88,8 +88,8 @@ public sealed partial class LlmEngine : ILlmEngine
             KvBytesPerTokenFp16 = caches.Shape.TokenBytesFp16,
         };
         var endIds = folder.EosTokenIds.Concat(tokenizer.EosId is { } eos ? [eos] : []).ToHashSet();
-        var prompts = new PromptEncoder(tokenizer, template, folder.Generation?.Sampling ?? new SamplingOptions(), endIds, info.ContextTokens, config.VocabSize, caches,
-            options.KvCache.MemoryBytes);
+        var prompts = new PromptEncoder(tokenizer, chat, folder.Generation?.Sampling ?? new SamplingOptions(), endIds, info.ContextTokens, config.VocabSize, caches,
+            options.KvCache.MemoryBytes, TimeProvider.System);
         var attention = new TorchAttention();
         var loop = new EngineLoop(
             new EngineLoopOptions
@@ -137,10 +137,10 @@ public sealed partial class LlmEngine : ILlmEngine
                     EndEvent last => (last.Text, last),
                     _ => throw new InvalidOperationException($"Unknown event {item}"),
                 };
-                if (item is TokenEvent && parser.IsInReasoning)
+                if (item is TokenEvent && parser is { InReasoning: true })
                     reasoningTokens++;
                 isEnded |= end is not null;
-                foreach (var update in parser.Add(text).Concat(end is null ? [] : parser.Finish()))
+                foreach (var update in Parse(parser, text, isEnd: end is not null))
                 {
                     hasToolCalls |= update is ToolCallUpdate;
                     yield return update;
@@ -161,6 +161,16 @@ public sealed partial class LlmEngine : ILlmEngine
                 loop.Wake();
             }
         }
+    }
+
+    private static List<GenerationUpdate> Parse(ChatOutputParser? parser, string text, bool isEnd)
+    {
+        if (parser is null)
+            return text.Length > 0 ? [new TextDelta(text)] : [];
+        List<GenerationUpdate> updates = [.. parser.Add(text)];
+        if (isEnd)
+            updates.AddRange(parser.Finish());
+        return updates;
     }
 
     /// <summary>Stops the engine thread and gives all memory back. Unfinished generations end with an error.</summary>

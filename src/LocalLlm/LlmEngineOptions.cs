@@ -27,6 +27,9 @@ public sealed record LlmEngineOptions
     /// <summary>The most tokens of prompts that one step takes; bounds memory and how long others wait.</summary>
     public int PrefillChunkTokens { get; set; } = 512;
 
+    /// <summary>The form in which the model writes tool calls; null takes it from the chat template.</summary>
+    public ToolCallFormat? ToolCallFormat { get; set; }
+
     /// <summary>The KV cache.</summary>
     public KvCacheOptions KvCache { get; set; } = new();
 

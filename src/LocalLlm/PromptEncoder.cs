@@ -6,19 +6,22 @@ using LocalLlm.Tokenization;
 
 namespace LocalLlm;
 
-/// <summary>A request, checked and encoded, with the parser of its output.</summary>
-internal sealed record EncodedPrompt(SequenceRequest Sequence, ChatOutputParser Parser);
+/// <summary>A request, checked and encoded.</summary>
+/// <param name="Sequence">What the engine loop runs.</param>
+/// <param name="Parser">Parses the output; null where the output is plain text.</param>
+internal sealed record EncodedPrompt(SequenceRequest Sequence, ChatOutputParser? Parser);
 
 /// <summary>Checks requests, renders conversations by the model's chat template and encodes them. Safe for concurrent use.</summary>
 internal sealed class PromptEncoder(
     TextTokenizer tokenizer,
-    ChatTemplate? template,
+    ChatFormat? chat,
     SamplingOptions modelSampling,
     IReadOnlySet<int> endIds,
     int contextTokens,
     int vocabularySize,
     KvCacheFactory caches,
-    long? memoryBytes)
+    long? memoryBytes,
+    TimeProvider time)
 {
     /// <summary>The model's tokenizer.</summary>
     public TextTokenizer Tokenizer => tokenizer;
@@ -31,7 +34,7 @@ internal sealed class PromptEncoder(
     {
         Check(request);
         var sampling = SamplingSettings.Resolve(request.Sampling, modelSampling);
-        var (ids, parser) = request.Prompt is { } prompt ? EncodeText(prompt) : EncodeTurns(request);
+        var (ids, parser) = request.Prompt is { } prompt ? (EncodeText(prompt), null) : EncodeTurns(request);
         if (ids.FirstOrDefault(id => id >= vocabularySize, -1) is >= 0 and var unknown)
             throw new LocalLlmException($"The tokenizer gives token {unknown} ('{tokenizer.TokenText(unknown)}'), but the model has embeddings for {vocabularySize} tokens only: "
                 + "its tokenizer files belong to another model.");
@@ -51,7 +54,7 @@ internal sealed class PromptEncoder(
                 Sampling = sampling,
                 StopSequences = request.StopSequences,
                 EndIds = endIds,
-                VisibleSpecialIds = parser.ControlMarkers.Select(m => tokenizer.TryGetId(m, out var id) ? id : -1).Where(id => id >= 0).ToHashSet(),
+                VisibleSpecialIds = (parser?.ControlMarkers ?? []).Select(m => tokenizer.TryGetId(m, out var id) ? id : -1).Where(id => id >= 0).ToHashSet(),
             },
             parser);
     }
@@ -73,20 +76,21 @@ internal sealed class PromptEncoder(
             throw new ArgumentException($"The request is wrong: {string.Join("; ", errors)}.", nameof(request));
     }
 
-    private (int[] Ids, ChatOutputParser Parser) EncodeText(string text)
+    private int[] EncodeText(string text)
     {
         var ids = tokenizer.Encode([new PromptSegment(text, IsTemplate: false)], addBos: true);
         return ids.Length > 0
-            ? (ids, ChatOutputParser.PlainText())
+            ? ids
             : throw new ArgumentException("Prompt is empty and the model has no beginning-of-text token to start from; give it at least one character.", nameof(text));
     }
 
     private (int[] Ids, ChatOutputParser Parser) EncodeTurns(GenerationRequest request)
     {
-        if (template is null)
+        if (chat is null)
             throw new ChatTemplateException("The model folder has no chat template, so a conversation cannot be rendered. Add chat_template.jinja to it, or "
                 + "\"chat_template\" to tokenizer_config.json, or use a raw Prompt.");
-        var rendered = template.Render(request.Turns, request.Tools, request.TemplateVariables);
-        return (tokenizer.Encode(rendered.Segments, addBos: false), rendered.CreateParser());
+        var rendered = chat.Render(request, time);
+        var ids = tokenizer.Encode(rendered.Segments, addBos: false);
+        return ids.Length > 0 ? (ids, rendered.Parser) : throw new ChatTemplateException("The chat template rendered an empty prompt for this conversation.");
     }
 }
