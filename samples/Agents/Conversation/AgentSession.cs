@@ -114,6 +114,8 @@ internal sealed class AgentSession : IAsyncDisposable
                 // Where the recorder stops the agent, the stream ends on the last tool's result, which was heard of already.
                 if (part.Role == AuthorRole.Tool)
                     continue;
+                foreach (StreamingReasoningContent thought in part.Items.OfType<StreamingReasoningContent>())
+                    listener.OnReasoning(thought.ToString());
                 if (part.Content is { Length: > 0 } delta)
                 {
                     answer.Append(delta);

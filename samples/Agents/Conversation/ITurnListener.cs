@@ -3,6 +3,9 @@ namespace Agents.Conversation;
 /// <summary>Hears of a turn while it happens.</summary>
 internal interface ITurnListener
 {
+    /// <summary>More of what the model thinks before it answers, if it does.</summary>
+    void OnReasoning(string delta);
+
     /// <summary>More of the answer.</summary>
     void OnText(string delta);
 

@@ -22,6 +22,7 @@ internal sealed class LiveView(Terminal terminal, LlmModelInfo model, Scoreboard
     private static readonly TimeSpan FrameTime = TimeSpan.FromMilliseconds(50);
 
     private readonly List<(string Label, string Colour, string Text)> _lines = [];
+    private readonly StringBuilder _reasoning = new();
     private readonly StringBuilder _answer = new();
     private readonly Stopwatch _sinceFrame = Stopwatch.StartNew();
     private LiveDisplayContext? _display;
@@ -45,8 +46,16 @@ internal sealed class LiveView(Terminal terminal, LlmModelInfo model, Scoreboard
         Refresh();
     }
 
+    public void OnReasoning(string delta)
+    {
+        _reasoning.Append(delta);
+        if (_sinceFrame.Elapsed > FrameTime)
+            Refresh();
+    }
+
     public void OnText(string delta)
     {
+        EndReasoning();
         _answer.Append(delta);
         if (_sinceFrame.Elapsed > FrameTime)
             Refresh();
@@ -95,8 +104,16 @@ internal sealed class LiveView(Terminal terminal, LlmModelInfo model, Scoreboard
         terminal.Console.Write(new Rows(new EraseBelow(), turn));
     }
 
+    private void EndReasoning()
+    {
+        if (_reasoning.Length > 0)
+            _lines.Add(("think", "grey", _reasoning.ToString().Trim()));
+        _reasoning.Clear();
+    }
+
     private void EndAnswer()
     {
+        EndReasoning();
         if (_answer.Length > 0)
             _lines.Add(("agent", "green", _answer.ToString()));
         _answer.Clear();
@@ -116,7 +133,9 @@ internal sealed class LiveView(Terminal terminal, LlmModelInfo model, Scoreboard
         grid.AddColumn(new GridColumn().NoWrap().Padding(0, 0, 1, 0).Width(turns.ToString(CultureInfo.InvariantCulture).Length).RightAligned());
         grid.AddColumn(new GridColumn().NoWrap().Padding(0, 0, 1, 0).Width(5));
         grid.AddColumn(new GridColumn().Padding(0, 0, 0, 0));
-        var lines = _answer.Length > 0 ? _lines.Append(("agent", "green", _answer.ToString())) : _lines;
+        IEnumerable<(string, string, string)> lines = _answer.Length > 0 ? _lines.Append(("agent", "green", _answer.ToString()))
+            : _reasoning.Length > 0 ? _lines.Append(("think", "grey", _reasoning.ToString()))
+            : _lines;
         bool isFirst = true;
         foreach ((string label, string colour, string text) in lines)
         {

@@ -15,7 +15,7 @@ internal sealed class ScrollView(Terminal terminal, LlmModelInfo model, int? tur
     private const int LabelWidth = 7;
 
     private int _indent;
-    private bool _isInAnswer;
+    private string? _streaming;
 
     public Task RunAsync(Func<Task> conversation) => conversation();
 
@@ -23,25 +23,18 @@ internal sealed class ScrollView(Terminal terminal, LlmModelInfo model, int? tur
     {
         string heading = turns is { } all ? $"[{number}/{all}] " : "";
         _indent = heading.Length;
-        _isInAnswer = false;
+        _streaming = null;
         if (showUser)
             Line("you", "aqua", userText, heading);
     }
 
-    public void OnText(string delta)
-    {
-        if (!_isInAnswer)
-        {
-            Label("agent", "green", null);
-            _isInAnswer = true;
-        }
+    public void OnReasoning(string delta) => Stream("think", "grey", delta);
 
-        terminal.Raw(Indented(delta));
-    }
+    public void OnText(string delta) => Stream("agent", "green", delta);
 
     public void OnToolUse(ToolUse use)
     {
-        EndAnswer();
+        EndStream();
         Line("tool", "yellow", $"{use.Call} -> {use.Result}");
     }
 
@@ -51,7 +44,7 @@ internal sealed class ScrollView(Terminal terminal, LlmModelInfo model, int? tur
 
     public void EndTurn(AgentTurn turn, TurnScore score)
     {
-        EndAnswer();
+        EndStream();
         if (turn.Answer.Length == 0)
             Line("agent", "green", "(no answer)");
         foreach (Verdict verdict in Verdict.Of(turn, score))
@@ -59,13 +52,25 @@ internal sealed class ScrollView(Terminal terminal, LlmModelInfo model, int? tur
         Line("usage", "grey", $"{UsageLine.Memory(turn.Rounds[^1], model.ContextTokens)}, {UsageLine.Speed(turn)}");
     }
 
-    public void AbandonTurn() => EndAnswer();
+    public void AbandonTurn() => EndStream();
 
-    private void EndAnswer()
+    private void Stream(string label, string colour, string delta)
     {
-        if (_isInAnswer)
+        if (_streaming != label)
+        {
+            EndStream();
+            Label(label, colour, null);
+            _streaming = label;
+        }
+
+        terminal.Raw(Indented(delta));
+    }
+
+    private void EndStream()
+    {
+        if (_streaming is not null)
             terminal.Raw("\n");
-        _isInAnswer = false;
+        _streaming = null;
     }
 
     private void Line(string label, string colour, string text, string? heading = null)
