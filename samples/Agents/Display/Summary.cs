@@ -52,7 +52,7 @@ internal static class Summary
             yield return Share("said that it was never told", board.RefusalsRight, board.RefusalsAsked);
 
         UsageTotals usage = board.Usage;
-        yield return new("conversation", $"{Figures.Count(usage.ContextTokens)} tokens", $"of {Figures.Count(model.ContextTokens)}, in {board.Turns} turns");
+        yield return new("conversation", $"{Figures.Count(usage.ContextTokens)} tokens", $"of {Figures.Count(model.ContextTokens)}, in {board.Turns} turn{(board.Turns == 1 ? "" : "s")}");
         yield return new("KV cache", Figures.Bytes(usage.KvBytes), $"fp16 {Figures.Bytes(usage.KvBytesFp16)}: {Figures.Ratio(usage.KvRatio)} times as much");
         yield return new("prompt tokens from the cache", Figures.Percent(usage.CachedPromptTokens, usage.PromptTokens),
             Figures.Of(usage.CachedPromptTokens, usage.PromptTokens));
