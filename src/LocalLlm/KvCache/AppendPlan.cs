@@ -1,6 +1,6 @@
 namespace LocalLlm.KvCache;
 
-/// <summary>Consecutive fresh tokens that all see the same committed pages and rows: none of them causes a compaction before the next one attends.</summary>
+/// <summary>Consecutive fresh tokens that all see the same pages and rows: only the last one may cause a compaction, after it has attended.</summary>
 /// <param name="Start">First token, counted from the start of the append.</param>
 /// <param name="Count">Number of tokens, at least 1.</param>
 internal readonly record struct AppendSegment(int Start, int Count);

@@ -4,7 +4,7 @@ namespace LocalLlm.KvCache;
 
 /// <summary>
 /// The keys and values of one sequence, all layers. A step plans once, then for each layer attends and appends, then commits; a cache whose
-/// step failed between the two is disposed of. Owned by the engine thread.
+/// step failed between the two is disposed of. Owned by the engine thread, which calls it under inference mode or no_grad.
 /// </summary>
 internal interface IKvCache : IDisposable
 {
@@ -29,6 +29,7 @@ internal interface IKvCache : IDisposable
     /// <param name="v">[segment count, Hkv, D].</param>
     /// <param name="plan">The step's plan.</param>
     /// <param name="segment">Which segment of the plan.</param>
+    /// <exception cref="LocalLlmException">A number is NaN or infinite, or fits no page; the message names the layer. The cache is to be disposed of.</exception>
     void Append(int layer, Tensor k, Tensor v, AppendPlan plan, int segment);
 
     /// <summary>Makes the step's tokens part of <see cref="Length"/>, after the last layer.</summary>

@@ -102,6 +102,27 @@ public class TorchAttentionLogQuantTests
         KvStream.ShouldBeClose(outputs[0], Oracle(stream, 32, null), 0.016);
     }
 
+    [Theory]
+    [InlineData(ScalarType.Float32, 64, null)]
+    [InlineData(ScalarType.BFloat16, 96, 150)]
+    public void Attend_OnAGpu_LeavesTheCachesBitsOfTheCpu(ScalarType type, int headDim, int? slidingWindow)
+    {
+        if (!cuda.is_available())
+            Assert.Skip("needs a CUDA device and -p:TorchBackend=cuda");
+        var onCpu = new KvStream(new KvShape(2, 2, headDim, type, CPU), 4, 900, seed: 7);
+        var onGpu = new KvStream(onCpu.Shape with { Device = CUDA }, 4, 900, seed: 7);
+        using var cpuCache = new LogQuantKvCache(onCpu.Shape, 32);
+        using var gpuCache = new LogQuantKvCache(onGpu.Shape, 32);
+        int[] chunks = [400, 1, 1, 498];
+
+        var expected = onCpu.Run(new TorchAttention(), cpuCache, chunks, slidingWindow);
+        var actual = onGpu.Run(new TorchAttention(), gpuCache, chunks, slidingWindow);
+
+        LogQuantKvCacheTests.ShouldBeIdentical(gpuCache, cpuCache);
+        for (var layer = 0; layer < 2; layer++)
+            KvStream.ShouldBeClose(actual[layer], expected[layer], type == ScalarType.Float32 ? 1e-5 : 0.032);
+    }
+
     [Fact]
     public void Attend_AgainstDense_LosesNoMoreThanTwoBitsMay()
     {

@@ -103,7 +103,7 @@ internal sealed class KvStream
         using var scope = NewDisposeScope();
         var plan = cache.PlanAppend(count);
         var start = plan.Position;
-        var ids = zeros(count, ScalarType.Int64);
+        var ids = zeros(count, ScalarType.Int64, Shape.Device);
         var batch = new StepBatch(ids, ids + start, ids, [new StepSlice(cache, 0, count, plan)]);
         var outputs = new float[Shape.Layers][];
         for (var layer = 0; layer < Shape.Layers; layer++)
@@ -151,6 +151,6 @@ internal sealed class KvStream
     private Tensor Rows(float[] numbers, int heads, int start, int count)
     {
         var width = heads * Shape.HeadDim;
-        return tensor(numbers.AsSpan(start * width, count * width).ToArray()).view(count, heads, Shape.HeadDim).to(Shape.Type);
+        return tensor(numbers.AsSpan(start * width, count * width).ToArray()).view(count, heads, Shape.HeadDim).to(Shape.Type).to(Shape.Device);
     }
 }

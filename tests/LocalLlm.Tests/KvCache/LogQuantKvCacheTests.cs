@@ -338,7 +338,7 @@ public class LogQuantKvCacheTests
         static void Same(Tensor x, Tensor y)
         {
             x.shape.ShouldBe(y.shape);
-            x.contiguous().bytes.SequenceEqual(y.contiguous().bytes).ShouldBeTrue();
+            x.cpu().contiguous().bytes.SequenceEqual(y.cpu().contiguous().bytes).ShouldBeTrue();
         }
     }
 }
