@@ -1,15 +1,21 @@
 using LocalLlm;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace SK.Connectors.LogQuant.Engines;
 
 /// <summary>Makes the engine that the options describe.</summary>
-internal delegate Task<ILlmEngine> EngineLoader(LlmEngineOptions options, ILoggerFactory? loggerFactory, CancellationToken cancellationToken);
+internal delegate Task<ILlmEngine> EngineLoader(
+    LlmEngineOptions options, ILoggerFactory? loggerFactory, CancellationToken cancellationToken);
 
 /// <summary>The ways to make an engine.</summary>
 internal static class EngineLoaders
 {
     /// <summary>Loads a model folder.</summary>
-    public static EngineLoader Default { get; } = static (_, _, _) =>
-        throw new NotSupportedException("This build of the connector cannot load a model by itself; pass an ILlmEngine.");
+    public static EngineLoader Default { get; } = static async (options, loggerFactory, cancellationToken) =>
+    {
+        var logger = loggerFactory?.CreateLogger(typeof(EngineLoaders)) ?? NullLogger.Instance;
+        Log.LoadingModel(logger, options.ModelPath);
+        return await LlmEngine.LoadAsync(options, progress: null, loggerFactory, cancellationToken).ConfigureAwait(false);
+    };
 }

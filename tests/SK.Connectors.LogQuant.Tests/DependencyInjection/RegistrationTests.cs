@@ -168,6 +168,7 @@ public sealed class RegistrationTests
             MaxSequences = 2,
             PrefillChunkTokens = 3,
             Threads = 4,
+            ToolCallFormat = ToolCallFormat.Llama3Json,
             KvCache = { Kind = KvCacheKind.Dense, Window = 32, MemoryBytes = 5, RetainedConversations = 6 },
         };
         var target = new LlmEngineOptions();
