@@ -90,6 +90,13 @@ internal sealed class DenseKvCache : IKvCache
         RequireWholeSteps();
         if (!CanTruncate(length))
             throw new InvalidOperationException($"A cache of {Length} tokens cannot be truncated to {length}.");
+        for (var layer = 0; layer < shape.Layers; layer++)
+        {
+            // Memory is given back, so that Bytes stays a function of the length.
+            keys[layer] = WithCapacity(keys[layer], length, CapacityTokens(length));
+            values[layer] = WithCapacity(values[layer], length, CapacityTokens(length));
+        }
+
         Length = length;
         Array.Fill(layerLengths, length);
     }
@@ -123,15 +130,21 @@ internal sealed class DenseKvCache : IKvCache
         using var scope = NewDisposeScope();
         var needed = length + (int)fresh.shape[0];
         if (needed > rows.shape[1])
-        {
-            var larger = empty([shape.KvHeads, CapacityTokens(needed), shape.HeadDim], shape.Type, shape.Device).DetachFromDisposeScope();
-            larger.narrow(1, 0, length).copy_(rows.narrow(1, 0, length));
-            rows.Dispose();
-            rows = larger;
-        }
-
+            rows = WithCapacity(rows, length, CapacityTokens(needed));
         rows.narrow(1, length, fresh.shape[0]).copy_(fresh.transpose(0, 1));
         return rows;
+    }
+
+    // Takes the place of `rows`, of which the first `length` are kept.
+    private Tensor WithCapacity(Tensor rows, int length, int capacity)
+    {
+        if (rows.shape[1] == capacity)
+            return rows;
+        using var scope = NewDisposeScope();
+        var resized = empty([shape.KvHeads, capacity, shape.HeadDim], shape.Type, shape.Device).DetachFromDisposeScope();
+        resized.narrow(1, 0, length).copy_(rows.narrow(1, 0, length));
+        rows.Dispose();
+        return resized;
     }
 
     private void RequireWholeSteps()

@@ -166,6 +166,8 @@ public class LogQuantKvCacheTests
         original.Dispose();
         fork.Dispose();
         stream.Append(forkOfFork, 200);
+        Should.Throw<ObjectDisposedException>(() => fork.PlanAppend(1));
+        Should.Throw<ObjectDisposedException>(() => fork.View(0));
 
         using var alone = new LogQuantKvCache(stream.Shape, 32);
         stream.Append(alone, 900);
@@ -188,6 +190,26 @@ public class LogQuantKvCacheTests
         using var alone = new LogQuantKvCache(stream.Shape, window);
         stream.Append(alone, 400);
         ShouldBeIdentical(cache, alone);
+    }
+
+    [Fact]
+    public void Truncate_DenseCache_GivesMemoryBackAndKeepsTheRest()
+    {
+        var (stream, other) = (new KvStream(Shape(), 2, 500, seed: 8), new KvStream(Shape(), 2, 500, seed: 5));
+        using var cache = new DenseKvCache(stream.Shape);
+        stream.Append(cache, 100);
+        other.Append(cache, 400);
+
+        cache.Truncate(100);
+        cache.Bytes.ShouldBe(DenseKvCache.BytesFor(stream.Shape, 100));
+        stream.Append(cache, 50);
+
+        using var alone = new DenseKvCache(stream.Shape);
+        stream.Append(alone, 150);
+        ShouldBeIdentical(cache, alone);
+        cache.Truncate(0);
+        cache.Bytes.ShouldBe(0);
+        Should.Throw<InvalidOperationException>(() => cache.Truncate(1));
     }
 
     [Fact]
