@@ -63,7 +63,9 @@ internal static class Access
             case JinjaTuple tuple:
                 return new JinjaTuple([.. Indexes(context, tuple.Items.Length, start, stop, by).Select(i => tuple.Items[i])]);
             case JinjaRange range:
-                return new JinjaList([.. Indexes(context, range.Count, start, stop, by).Select(i => range[i])]);
+                var (begin, size) = Resolve(context, range.Count, start, stop, by);
+                var newStart = range.Start + begin * range.Step;
+                return new JinjaRange(newStart, newStart + size * range.Step * by, range.Step * by, size);
             case Undefined undefined:
                 throw context.Error(undefined.Message);
             default:

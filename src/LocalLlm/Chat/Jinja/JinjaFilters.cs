@@ -151,7 +151,7 @@ internal static class JinjaFilters
             case "floor":
                 return Math.Floor(number * scale) / scale;
             case "common" when PythonOperators.IsInteger(value):
-                return precision >= 0 ? value : PythonOperators.Integer(new BigInteger(Math.Round(number * scale, MidpointRounding.ToEven) / scale));
+                return precision >= 0 ? PythonOperators.Integer(PythonOperators.ToBigInteger(value)) : PythonOperators.Integer(new BigInteger(Math.Round(number * scale, MidpointRounding.ToEven) / scale));
             case "common" when precision > 300 || !double.IsFinite(number):
                 return number;
             case "common":

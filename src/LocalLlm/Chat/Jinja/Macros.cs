@@ -73,12 +73,10 @@ internal sealed class MacroValue(MacroDefinition definition, Scope closure) : Ji
         context.EnterValue();
         context.Scope = scope;
         for (var i = 0; i < given.Length; i++)
-        {
-            var (name, defaultValue) = parameters[i];
-            scope.Set(name, !ReferenceEquals(given[i], CallArguments.Missing) ? given[i]
-                : defaultValue is not null ? defaultValue.Evaluate(context)
-                : new Undefined($"parameter '{name}' was not provided"));
-        }
+            scope.Set(parameters[i].Name, ReferenceEquals(given[i], CallArguments.Missing) ? new Undefined($"parameter '{parameters[i].Name}' was not provided") : given[i]);
+        for (var i = 0; i < given.Length; i++)
+            if (ReferenceEquals(given[i], CallArguments.Missing) && parameters[i].Default is { } defaultValue)
+                scope.Set(parameters[i].Name, defaultValue.Evaluate(context));
         var text = context.Capture(() => definition.Body.Execute(context));
         context.Scope = outerScope;
         context.Leave();

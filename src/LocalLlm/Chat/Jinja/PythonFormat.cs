@@ -91,7 +91,7 @@ internal static class PythonFormat
                     throw context.Error($"'%{type}' cannot format {PythonOperators.TypeName(value)}");
             }
         }
-        if (next < arguments.Length && values is not JinjaDict)
+        if (next < arguments.Length && values is not (JinjaDict or JinjaList or JinjaRange or Undefined))
             throw context.Error("The format uses fewer values than were given");
         return format.IsMarkup ? builder.ToText().AsMarkup() : builder.ToText();
 

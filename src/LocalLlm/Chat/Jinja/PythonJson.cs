@@ -32,13 +32,16 @@ internal static class PythonJson
         }
     }
 
-    private static object FromNumber(string text) => text.AsSpan().IndexOfAny('.', 'e', 'E') >= 0
-        ? double.Parse(text, CultureInfo.InvariantCulture)
-        : long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value)
-            ? value
-            : text.Length > 1000
-                ? throw new ChatTemplateException($"A JSON integer of {text.Length} digits is too long; at most 1000 are allowed.")
-                : BigInteger.Parse(text, CultureInfo.InvariantCulture);
+    private static object FromNumber(string text)
+    {
+        if (text.AsSpan().IndexOfAny('.', 'e', 'E') >= 0)
+            return double.Parse(text, CultureInfo.InvariantCulture);
+        if (long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value))
+            return value;
+        return text.Length <= 1000
+            ? BigInteger.Parse(text, CultureInfo.InvariantCulture)
+            : throw new ChatTemplateException($"A JSON integer of {text.Length} digits is too long; at most 1000 are allowed.");
+    }
 
     /// <summary>How json.dumps writes.</summary>
     /// <param name="EnsureAscii">Escapes everything beyond ASCII.</param>

@@ -258,6 +258,7 @@ internal static partial class PythonOperators
 
     private static IEnumerable<object?> Characters(RenderContext context, JinjaText text)
     {
+        text = text.AsPlain();
         for (var i = 0; i < text.CodePointCount; i++)
         {
             context.ChargeString(1);

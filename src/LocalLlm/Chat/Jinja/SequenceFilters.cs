@@ -104,15 +104,10 @@ internal static class SequenceFilters
         var bound = arguments.Bind(context, "sort", "reverse?", "case_sensitive?", "attribute?");
         var ignoreCase = !Bool(bound[1], false);
         var items = PythonOperators.ToList(context, value);
-        if (bound[2] is JinjaText names && names.Value.Contains(',', StringComparison.Ordinal))
-        {
-            var keys = names.Value.Split(',').Select(n => Getter(context, JinjaText.Template(n), null, ignoreCase)).ToArray();
-            PythonSort.Sort(context, items, i => new JinjaTuple([.. keys.Select(k => k(i))]), Bool(bound[0], false));
-        }
-        else
-        {
-            PythonSort.Sort(context, items, Getter(context, bound[2], null, ignoreCase), Bool(bound[0], false));
-        }
+        object?[] attributes = bound[2] is JinjaText names ? [.. names.Value.Split(',').Select(JinjaText.Template)] : [bound[2]];
+        var keys = attributes.Select(n => Getter(context, n, null, ignoreCase)).ToArray();
+        // As sequences, keys need no order where they are equal: undefined ones, for instance.
+        PythonSort.Sort(context, items, i => new JinjaTuple([.. keys.Select(k => k(i))]), Bool(bound[0], false));
         return new JinjaList(items);
     }
 
@@ -177,9 +172,13 @@ internal static class SequenceFilters
         return total;
     }
 
+    // These filters take anything false for an empty list.
+    private static List<object?> Items(RenderContext context, object? value) =>
+        value is IJinjaIterable || PythonOperators.IsTrue(value) ? PythonOperators.ToList(context, value) : [];
+
     private static JinjaIterator Map(RenderContext context, object? value, CallArguments arguments)
     {
-        var items = PythonOperators.ToList(context, value);
+        var items = Items(context, value);
         if (arguments.Positional.Count == 0)
         {
             var bound = arguments.Bind(context, "map", "attribute", "default?");
@@ -209,7 +208,7 @@ internal static class SequenceFilters
             holds = i => JinjaTests.Holds(context, test, i, testArguments);
         }
         var kept = new List<object?>();
-        foreach (var item in PythonOperators.ToList(context, value))
+        foreach (var item in Items(context, value))
         {
             context.Charge(1);
             if (holds(key(item)) == wanted)

@@ -89,12 +89,13 @@ internal static class TextFilters
     private static object? Truncate(RenderContext context, object? value, CallArguments arguments)
     {
         var bound = arguments.Bind(context, "truncate", "length?", "killwords?", "end?", "leeway?");
-        var text = value is Undefined ? JinjaText.Empty : Text(context, value, "truncate: the value");
         var length = Int(context, bound[0], 255, "length");
         var end = IsMissing(bound[2]) ? JinjaText.Template("...") : Text(context, bound[2], "end");
         var leeway = Or(bound[3], null) is { } given ? Int(context, given, 5, "leeway") : 5;
         if (length < end.CodePointCount || leeway < 0)
             throw context.Error($"truncate: the length must be at least {end.CodePointCount}, the leeway at least 0");
+        if (value is not JinjaText text) // whatever has a length may pass uncut
+            return JinjaFilters.Apply(context, "length", value, CallArguments.None) is long size && size <= (long)length + leeway ? value : Text(context, value, "truncate: the value");
         if (text.CodePointCount <= (long)length + leeway)
             return text;
         var kept = text.SliceCodePoints(0, length - end.CodePointCount);
@@ -120,7 +121,7 @@ internal static class TextFilters
     private static JinjaText WordWrap(RenderContext context, object? value, CallArguments arguments)
     {
         var bound = arguments.Bind(context, "wordwrap", "width?", "break_long_words?", "wrapstring?", "break_on_hyphens?");
-        var text = PythonText.Str(context, value);
+        var text = Text(context, value, "wordwrap: the value");
         var width = Int(context, bound[0], 79, "width");
         if (width <= 0)
             throw context.Error("wordwrap: the width must be at least 1");
@@ -162,7 +163,8 @@ internal static class TextFilters
             var trimmed = end;
             while (trimmed > start && IsSpaceAt(trimmed - 1))
                 trimmed--;
-            parts.Add(line.SliceCodePoints(start, trimmed));
+            if (trimmed > start)
+                parts.Add(line.SliceCodePoints(start, trimmed));
             start = end;
             while (start < length && IsSpaceAt(start))
                 start++;
@@ -192,7 +194,7 @@ internal static class TextFilters
     {
         arguments.Bind(context, "urlencode");
         if (value is JinjaText or Undefined || value is not IJinjaIterable)
-            return Quote(context, PythonText.Str(context, value), "/");
+            return Quote(context, PythonText.Str(context, value), isQuery: false);
         var pairs = value is JinjaDict dict ? CollectionMethods.Items(dict) : PythonOperators.ToList(context, value);
         var builder = new JinjaTextBuilder(context);
         foreach (var pair in pairs)
@@ -202,18 +204,20 @@ internal static class TextFilters
                 throw context.Error("urlencode needs pairs");
             if (builder.Length > 0)
                 builder.Append("&");
-            builder.Append(Quote(context, PythonText.Str(context, parts[0]), "")).Append("=").Append(Quote(context, PythonText.Str(context, parts[1]), ""));
+            builder.Append(Quote(context, PythonText.Str(context, parts[0]), isQuery: true)).Append("=").Append(Quote(context, PythonText.Str(context, parts[1]), isQuery: true));
         }
         return builder.ToText();
     }
 
-    private static JinjaText Quote(RenderContext context, JinjaText text, string safe)
+    private static JinjaText Quote(RenderContext context, JinjaText text, bool isQuery)
     {
         var quoted = new StringBuilder();
         foreach (var b in Encoding.UTF8.GetBytes(text.Value))
         {
-            if (char.IsAsciiLetterOrDigit((char)b) || "_.-~".Contains((char)b, StringComparison.Ordinal) || safe.Contains((char)b, StringComparison.Ordinal))
+            if (char.IsAsciiLetterOrDigit((char)b) || (isQuery ? "_.-~" : "_.-~/").Contains((char)b, StringComparison.Ordinal))
                 quoted.Append((char)b);
+            else if (isQuery && b == ' ')
+                quoted.Append('+');
             else
                 quoted.Append('%').Append(b.ToString("X2", CultureInfo.InvariantCulture));
         }
