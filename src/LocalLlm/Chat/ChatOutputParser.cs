@@ -99,13 +99,13 @@ internal sealed class ChatOutputParser
         return true;
     }
 
-    /// <summary>Drops white space, and a marker that repeats the one before; false if more text is needed to know.</summary>
+    /// <summary>Drops white space, and markers that repeat the one before; false if more text is needed to know.</summary>
     private bool DropSpace(bool isEnd, string? repeated)
     {
         _pending = _pending.TrimStart();
-        if (repeated is not null && _pending.StartsWith(repeated, StringComparison.Ordinal))
+        while (repeated is not null && _pending.StartsWith(repeated, StringComparison.Ordinal))
             _pending = _pending[repeated.Length..].TrimStart();
-        else if (!isEnd && repeated?.StartsWith(_pending, StringComparison.Ordinal) == true)
+        if (!isEnd && repeated?.StartsWith(_pending, StringComparison.Ordinal) == true)
             return false;
         if (_pending.Length == 0)
             return false;

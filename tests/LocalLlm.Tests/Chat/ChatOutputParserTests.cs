@@ -89,7 +89,7 @@ public class ChatOutputParserTests
             "<tool_call>", "</tool_call>", "<think>", "</think>", "{\"name\":\"get\",\"arguments\":{}}", "{\"name\": \"add\"", "}", "{", "[", "]", "\"", "\\",
             "<|python_tag|>", "[TOOL_CALLS]", "[ARGS]", "get", "functools[", "<|tool_call|>", "<|/tool_call|>", ";", " ", "\n", "a", "<", "😀", "text ",
         ];
-        var gen = Gen.Select(Gen.Enum<ToolCallFormat>(), Gen.OneOfConst(pieces).List[0, 12], Gen.Int[1, 5].Array[60], Gen.Bool);
+        var gen = Gen.Select(Gen.Enum<ToolCallFormat>(), Gen.Int[0, pieces.Length - 1].Select(i => pieces[i]).List[0, 12], Gen.Int[1, 5].Array[60], Gen.Bool);
         gen.Sample((format, parts, sizes, reasoning) =>
         {
             var output = string.Concat(parts);

@@ -72,7 +72,8 @@ public class ChatTemplateTests
     public void Render_AnyInput_NeverCountsAsTemplate()
     {
         const string markers = "<|im_start|>";
-        var gen = Gen.OneOfConst(markers, "<|im_end|>", "</s>", "a", "\n", "<", "|>", "<tool_call>").List[0, 6].Select(string.Concat);
+        string[] pieces = [markers, "<|im_end|>", "</s>", "a", "\n", "<", "|>", "<tool_call>"];
+        var gen = Gen.Int[0, pieces.Length - 1].Select(i => pieces[i]).List[0, 6].Select(string.Concat);
         Gen.Select(gen, gen, gen, gen, gen).Sample((user, name, argument, result, reasoning) =>
         {
             var json = JsonSerializer.Serialize(new Dictionary<string, string> { [argument] = argument });
