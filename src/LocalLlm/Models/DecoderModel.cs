@@ -73,7 +73,7 @@ internal sealed class DecoderModel : IDisposable
 
     /// <summary>Runs one step: every token of the batch passes all layers once.</summary>
     /// <param name="batch">The step, its tensors on the model's device.</param>
-    /// <param name="attention">Attends over the caches of the batch and appends to them; its result must outlive no scope of its own.</param>
+    /// <param name="attention">Attends over the caches of the batch and appends to them; it gets q, k and v as views, not contiguous ones.</param>
     /// <returns>[L, V] float32: the logits of the rows <see cref="StepBatch.LogitRows"/>.</returns>
     public Tensor Forward(StepBatch batch, IAttentionBackend attention)
     {

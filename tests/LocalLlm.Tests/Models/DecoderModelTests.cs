@@ -26,13 +26,13 @@ public sealed class DecoderModelTests : IDisposable
         { "Llama: all biases", "LlamaForCausalLM", """{"attention_bias": true, "mlp_bias": true}""", null, null },
         {
             "Llama 3.1: llama3 scaling", "LlamaForCausalLM",
-            """{"rope_theta": 500000.0, "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}, "head_dim": 16}""",
+            """{"rope_theta": 500000.0, "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 96}, "head_dim": 16}""",
             """{"rope_scaling": null}""", null
         },
         {
             "Llama 3.1: rope_parameters", "LlamaForCausalLM",
-            """{"rope_theta": null, "rope_parameters": {"rope_theta": 500000.0, "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}}""",
-            """{"rope_parameters": {"rope_theta": 500000.0, "rope_type": "default"}}""", null
+            """{"rope_theta": null, "rope_parameters": {"rope_theta": 500.0, "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 96}}""",
+            """{"rope_parameters": {"rope_theta": 500.0, "rope_type": "default"}}""", null
         },
         { "Llama: linear scaling, old field", "LlamaForCausalLM", """{"rope_scaling": {"type": "linear", "factor": 4.0}}""", """{"rope_scaling": null}""", null },
         {

@@ -19,6 +19,30 @@ public class RotaryFrequenciesTests
     }
 
     [Fact]
+    public void Compute_Llama3_KeepsFastSmoothsMiddleDividesSlow()
+    {
+        // Llama 3.1: wavelengths up to 8192 / 4 are kept, beyond 8192 / 1 divided by 8, between them a mean weighted by 8192 / wavelength.
+        var rope = new RopeConfig { Type = RopeType.Llama3, Theta = 500_000, RotaryDim = 128, Factor = 8, OriginalMaxPositions = 8192, MaxPositions = 131_072 };
+        var plain = RotaryFrequencies.Compute(rope with { Type = RopeType.Default }, 1).InverseFrequencies;
+
+        var scaled = RotaryFrequencies.Compute(rope, 1).InverseFrequencies;
+
+        var bands = new HashSet<string>();
+        for (var i = 0; i < plain.Length; i++)
+        {
+            var wavelength = 2 * Math.PI / plain[i];
+            var smooth = ((8192 / wavelength) - 1) / (4 - 1);
+            var (band, expected) = wavelength < 2048 ? ("kept", plain[i])
+                : wavelength > 8192 ? ("divided", plain[i] / 8)
+                : ("smoothed", ((1 - smooth) * plain[i] / 8) + (smooth * plain[i]));
+            bands.Add(band);
+            scaled[i].ShouldBe(expected, expected * 1e-12);
+        }
+
+        bands.Count.ShouldBe(3);
+    }
+
+    [Fact]
     public void Compute_LongRope_ChoosesFactorsByTheContext()
     {
         // Phi-3.5-mini's lengths, whose attention factor is published as 1.190238.
