@@ -1,7 +1,7 @@
 using System.Collections.Frozen;
 using System.Globalization;
-using System.Runtime.CompilerServices;
 using System.Text;
+using Microsoft.ML.Tokenizers;
 
 namespace LocalLlm.Tokenization;
 
@@ -10,7 +10,7 @@ internal sealed record BpeDefinition
 {
     public required IReadOnlyDictionary<string, int> Vocabulary { get; init; }
 
-    /// <summary>Pairs of tokens, those to be merged first coming first.</summary>
+    /// <summary>Pairs of tokens, those to be merged first coming first. The pairs and what they make are in the vocabulary.</summary>
     public required IReadOnlyList<(string Left, string Right)> Merges { get; init; }
 
     public required int? UnknownId { get; init; }
@@ -26,55 +26,53 @@ internal sealed record BpeDefinition
 }
 
 /// <summary>
-/// Byte pair encoding of words. Microsoft.ML.Tokenizers' BpeTokenizer has no byte fallback, no <c>ignore_merges</c>, no way to keep control
-/// tokens out of the result, and removes merged symbols one by one, which is quadratic in a word's length (a SentencePiece-style file makes
-/// the whole text one word). So the merge loop is here; it takes n log n, and the tests compare it with that library's.
+/// Byte pair encoding of words, by Microsoft.ML.Tokenizers. That library's BpeTokenizer knows neither byte fallback nor
+/// <c>ignore_merges</c>, and its time is quadratic in a word's length, which a SentencePiece-style file makes the length of the whole text.
+/// So this class deals with what has no token, cuts words where no merge can reach across, and leaves to <see cref="LongWordMerger"/> the
+/// rare runs that stay long.
 /// </summary>
 internal sealed class BpeModel : ISubwordModel
 {
-    private const int None = -1;
+    /// <summary>The longest run, in UTF-16 units, that the library merges by default.</summary>
+    public const int DefaultLongestLibraryRun = 512;
 
     private readonly WordSplitter _splitter;
     private readonly BpeDefinition _definition;
-    private readonly FrozenSet<int> _controlIds;
-    private readonly int[] _idByUnit = new int[char.MaxValue + 1];
-    private readonly Dictionary<int, int> _idBySupplementary = [];
+    private readonly int _longestLibraryRun;
+    private readonly BpeTokenizer _library;
+    private readonly Lazy<LongWordMerger> _longWordMerger;
+    private readonly FrozenSet<ulong> _mergingCharacters;
+    private readonly Dictionary<int, int> _idByCharacter = [];
     private readonly int[]? _idByByte;
-    private readonly Dictionary<ulong, Merge> _merges;
     private readonly Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> _words;
 
     /// <param name="splitter">Splits text into words.</param>
-    /// <param name="definition">The model; every token of its merges is in its vocabulary.</param>
+    /// <param name="definition">The model.</param>
     /// <param name="controlIds">Tokens that no text may become.</param>
-    public BpeModel(WordSplitter splitter, BpeDefinition definition, FrozenSet<int> controlIds)
+    /// <param name="longestLibraryRun">Runs of more UTF-16 units are merged by <see cref="LongWordMerger"/>; for tests.</param>
+    public BpeModel(
+        WordSplitter splitter, BpeDefinition definition, FrozenSet<int> controlIds, int longestLibraryRun = DefaultLongestLibraryRun)
     {
-        (_splitter, _definition, _controlIds) = (splitter, definition, controlIds);
-        _idByUnit.AsSpan().Fill(None);
-        foreach (var (token, id) in definition.Vocabulary)
+        (_splitter, _definition) = (splitter, definition);
+        var vocabulary = definition.Vocabulary.Where(t => !controlIds.Contains(t.Value)).ToDictionary(StringComparer.Ordinal);
+        var merges = EffectiveMerges(definition.Merges, vocabulary);
+        foreach (var (token, id) in vocabulary)
         {
-            if (token.Length > 2 || controlIds.Contains(id))
-                continue;
-            if (token.Length == 1)
-                _idByUnit[token[0]] = id;
-            else if (token.Length == 2 && char.IsSurrogatePair(token[0], token[1]))
-                _idBySupplementary.Add(char.ConvertToUtf32(token[0], token[1]), id);
+            if (token.Length == 1 || (token.Length == 2 && char.IsSurrogatePair(token[0], token[1])))
+                _idByCharacter.Add(char.ConvertToUtf32(token, 0), id);
         }
         if (definition.ByteFallback)
+            _idByByte = [.. Enumerable.Range(0, 256).Select(b => vocabulary.GetValueOrDefault(ByteToken((byte)b), -1))];
+        _mergingCharacters = merges.Select(m => Pair(m.Left.EnumerateRunes().Last(), m.Right.EnumerateRunes().First())).ToFrozenSet();
+        _words = (definition.IgnoreMerges ? vocabulary : []).GetAlternateLookup<ReadOnlySpan<char>>();
+        _longWordMerger = new Lazy<LongWordMerger>(() => new LongWordMerger(vocabulary, merges));
+        // The library takes merges as "a b", so it cannot have one with a space in a token.
+        bool spelledWithSpaces = merges.Any(m => m.Left.Contains(' ', StringComparison.Ordinal) || m.Right.Contains(' ', StringComparison.Ordinal));
+        _longestLibraryRun = spelledWithSpaces ? 0 : longestLibraryRun;
+        _library = BpeTokenizer.Create(new BpeOptions(vocabulary)
         {
-            _idByByte = [.. Enumerable.Range(0, 256).Select(b =>
-                definition.Vocabulary.TryGetValue(ByteToken((byte)b), out int id) && !controlIds.Contains(id) ? id : None)];
-        }
-        _merges = new Dictionary<ulong, Merge>(definition.Merges.Count);
-        int rank = 0;
-        foreach (var (left, right) in definition.Merges)
-        {
-            int id = definition.Vocabulary[left + right];
-            if (!controlIds.Contains(id))
-                _merges[Pair(definition.Vocabulary[left], definition.Vocabulary[right])] = new Merge(rank, id);
-            rank++;
-        }
-        var words = definition.IgnoreMerges ? new Dictionary<string, int>(definition.Vocabulary) : [];
-        _words = words.GetAlternateLookup<ReadOnlySpan<char>>();
+            Merges = spelledWithSpaces ? [] : merges.Select(m => $"{m.Left} {m.Right}"),
+        });
     }
 
     /// <summary>The spelling of a byte in vocabularies with byte fallback.</summary>
@@ -83,148 +81,95 @@ internal sealed class BpeModel : ISubwordModel
     public void Encode(string text, bool isTextStart, List<int> ids)
     {
         var words = _splitter.Split(text, isTextStart);
-        var workspace = new Workspace();
         foreach (var span in words.Spans)
-            EncodeWord(words[span], ids, workspace);
-    }
-
-    private void EncodeWord(ReadOnlySpan<char> word, List<int> ids, Workspace workspace)
-    {
-        if (_definition.IgnoreMerges && _words.TryGetValue(word, out int wordId) && !_controlIds.Contains(wordId))
         {
-            ids.Add(wordId);
-            return;
-        }
-        int count = ToSymbols(word, workspace);
-        if (count > 1)
-            MergeAll(workspace, count);
-        foreach (var symbol in workspace.Symbols.AsSpan(0, count))
-        {
-            if (symbol.Id != None)
-                ids.Add(symbol.Id);
-        }
-    }
-
-    private int ToSymbols(ReadOnlySpan<char> word, Workspace workspace)
-    {
-        int capacity = word.Length * (_idByByte is null ? 1 : 3); // UTF-8 has at most 3 bytes for a UTF-16 unit
-        if (workspace.Symbols.Length < capacity)
-            workspace.Symbols = new Symbol[Math.Max(64, capacity)];
-        int count = 0;
-        int pendingUnknown = 0;
-        Span<byte> utf8 = stackalloc byte[4];
-        for (int i = 0; i < word.Length; i++)
-        {
-            int id;
-            Rune rune;
-            if (char.IsHighSurrogate(word[i]) && i + 1 < word.Length)
-            {
-                rune = new Rune(word[i], word[++i]);
-                id = _idBySupplementary.GetValueOrDefault(rune.Value, None);
-            }
+            if (_definition.IgnoreMerges && _words.TryGetValue(words[span], out int wordId))
+                ids.Add(wordId);
             else
+                EncodeWord(words[span], ids);
+        }
+    }
+
+    // Of a merge that is listed twice the later place counts. A merge of or into a control token never happens.
+    private static List<(string Left, string Right)> EffectiveMerges(
+        IReadOnlyList<(string Left, string Right)> merges, Dictionary<string, int> vocabulary)
+    {
+        var seen = new HashSet<(string, string)>(merges.Count);
+        var effective = new List<(string Left, string Right)>(merges.Count);
+        for (int i = merges.Count - 1; i >= 0; i--)
+        {
+            var (left, right) = merges[i];
+            if (vocabulary.ContainsKey(left) && vocabulary.ContainsKey(right) && vocabulary.ContainsKey(left + right) && seen.Add((left, right)))
+                effective.Add((left, right));
+        }
+        effective.Reverse();
+        return effective;
+    }
+
+    private void EncodeWord(ReadOnlySpan<char> word, List<int> ids)
+    {
+        int runStart = 0;
+        bool unknownPending = false;
+        Rune? previous = null;
+        for (int i = 0, length; i < word.Length; i += length)
+        {
+            Rune.DecodeFromUtf16(word[i..], out var rune, out length);
+            if (_idByCharacter.ContainsKey(rune.Value))
             {
-                rune = new Rune(word[i]);
-                id = _idByUnit[word[i]];
-            }
-            if (id != None)
-            {
-                FlushUnknown(workspace);
-                workspace.Symbols[count++].Id = id;
-                continue;
-            }
-            if (_idByByte is not null)
-            {
-                var bytes = utf8[..rune.EncodeToUtf8(utf8)];
-                bool allThere = true;
-                foreach (byte b in bytes)
-                    allThere &= _idByByte[b] != None;
-                if (allThere)
+                if (unknownPending)
                 {
-                    // An unknown token that waits to be fused goes after the bytes: the order that Hugging Face's loop gives.
-                    foreach (byte b in bytes)
-                        workspace.Symbols[count++].Id = _idByByte[b];
-                    continue;
+                    ids.Add(_definition.UnknownId!.Value);
+                    unknownPending = false;
                 }
-            }
-            if (_definition.UnknownId is not null)
-            {
-                if (!_definition.FuseUnknown)
-                    FlushUnknown(workspace);
-                pendingUnknown = 1;
-            }
-        }
-        FlushUnknown(workspace);
-        return count;
-
-        void FlushUnknown(Workspace workspace)
-        {
-            if (pendingUnknown == 0)
-                return;
-            workspace.Symbols[count++].Id = _definition.UnknownId!.Value;
-            pendingUnknown = 0;
-        }
-    }
-
-    // Repeatedly merges the neighbours whose merge has the lowest rank, the leftmost first, until none is left.
-    private void MergeAll(Workspace workspace, int count)
-    {
-        var symbols = workspace.Symbols.AsSpan(0, count);
-        var queue = workspace.Queue;
-        queue.Clear();
-        for (int i = 0; i < count; i++)
-        {
-            symbols[i].Previous = i - 1;
-            symbols[i].Next = i + 1 < count ? i + 1 : None;
-        }
-        for (int i = 0; i + 1 < count; i++)
-            Enqueue(symbols, i, queue);
-        while (queue.TryDequeue(out var candidate, out _))
-        {
-            ref var left = ref symbols[candidate.Position];
-            if (left.Id == None || left.Next == None)
+                if (previous is { } left && !_mergingCharacters.Contains(Pair(left, rune)))
+                {
+                    EncodeRun(word[runStart..i], ids);
+                    runStart = i;
+                }
+                previous = rune;
                 continue;
-            ref var right = ref symbols[left.Next];
-            // The neighbours may have changed since the candidate was queued.
-            if (!_merges.TryGetValue(Pair(left.Id, right.Id), out var merge) || merge.Id != candidate.Id)
+            }
+            EncodeRun(word[runStart..i], ids);
+            runStart = i + length;
+            previous = null;
+            // An unknown token that waits to be fused comes after the bytes: so does Hugging Face's loop.
+            if (TryAddBytes(rune, ids) || _definition.UnknownId is null)
                 continue;
-            left.Id = merge.Id;
-            right.Id = None;
-            left.Next = right.Next;
-            if (left.Next != None)
-                symbols[left.Next].Previous = candidate.Position;
-            if (left.Previous != None)
-                Enqueue(symbols, left.Previous, queue);
-            if (left.Next != None)
-                Enqueue(symbols, candidate.Position, queue);
+            if (unknownPending && !_definition.FuseUnknown)
+                ids.Add(_definition.UnknownId.Value);
+            unknownPending = true;
         }
+        EncodeRun(word[runStart..], ids);
+        if (unknownPending)
+            ids.Add(_definition.UnknownId!.Value);
     }
 
-    private void Enqueue(Span<Symbol> symbols, int position, PriorityQueue<Candidate, ulong> queue)
+    private bool TryAddBytes(Rune rune, List<int> ids)
     {
-        if (_merges.TryGetValue(Pair(symbols[position].Id, symbols[symbols[position].Next].Id), out var merge))
-            queue.Enqueue(new Candidate(position, merge.Id), ((ulong)(uint)merge.Rank << 32) | (uint)position);
+        if (_idByByte is null)
+            return false;
+        Span<byte> utf8 = stackalloc byte[4];
+        utf8 = utf8[..rune.EncodeToUtf8(utf8)];
+        foreach (byte b in utf8)
+        {
+            if (_idByByte[b] < 0)
+                return false;
+        }
+        foreach (byte b in utf8)
+            ids.Add(_idByByte[b]);
+        return true;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ulong Pair(int left, int right) => ((ulong)(uint)left << 32) | (uint)right;
-
-    private readonly record struct Merge(int Rank, int Id);
-
-    private readonly record struct Candidate(int Position, int Id);
-
-    private struct Symbol
+    // Encodes characters that all have tokens.
+    private void EncodeRun(ReadOnlySpan<char> run, List<int> ids)
     {
-        public int Id;
-        public int Previous;
-        public int Next;
+        if (run.Length == 0)
+            return;
+        if (run.Length <= _longestLibraryRun)
+            ids.AddRange(_library.EncodeToIds(run, considerPreTokenization: false, considerNormalization: false));
+        else
+            _longWordMerger.Value.Encode(run, ids);
     }
 
-    /// <summary>Buffers of one call.</summary>
-    private sealed class Workspace
-    {
-        public Symbol[] Symbols { get; set; } = [];
-
-        public PriorityQueue<Candidate, ulong> Queue { get; } = new();
-    }
+    private static ulong Pair(Rune left, Rune right) => LongWordMerger.Pair(left.Value, right.Value);
 }

@@ -18,6 +18,12 @@ internal sealed record TokenizerConfig
     /// <summary>Whether a text ends with the end-of-sequence token; null when the file does not say.</summary>
     public bool? AddEos { get; init; }
 
+    /// <summary>
+    /// For <c>tokenizer.model</c>: whether only a prompt's first text is prefixed with a space, not every text after a control token
+    /// (<c>legacy</c> is false).
+    /// </summary>
+    public bool PrefixesFirstTextOnly { get; init; }
+
     /// <summary>Added tokens, which count before those of <c>tokenizer.json</c>.</summary>
     public required IReadOnlyList<AddedToken> AddedTokens { get; init; }
 
@@ -45,6 +51,7 @@ internal sealed record TokenizerConfig
             SpecialTokenTexts = texts,
             AddBos = Flag(config, "add_bos_token", errors),
             AddEos = Flag(config, "add_eos_token", errors),
+            PrefixesFirstTextOnly = Flag(config, "legacy", errors) is false,
             AddedTokens = ReadAddedTokens(config, errors),
         };
     }
@@ -72,8 +79,8 @@ internal sealed record TokenizerConfig
         var wrong = new List<string>();
         foreach (var entry in decoder.EnumerateObject())
         {
-            if (!int.TryParse(entry.Name, NumberStyles.None, CultureInfo.InvariantCulture, out int id) || id > TokenizerJsonReader.MaxId)
-                wrong.Add($"tokenizer_config.json: added_tokens_decoder has the id '{entry.Name}'; ids are 0 to {TokenizerJsonReader.MaxId}");
+            if (!int.TryParse(entry.Name, NumberStyles.None, CultureInfo.InvariantCulture, out int id) || id > TokenTable.MaxId)
+                wrong.Add($"tokenizer_config.json: added_tokens_decoder has the id '{entry.Name}'; ids are 0 to {TokenTable.MaxId}");
             else if (JsonReading.AddedToken(entry.Value, id, $"tokenizer_config.json: added_tokens_decoder[{id}]", wrong) is { } token)
                 tokens.Add(token);
         }
@@ -114,6 +121,12 @@ internal static class JsonReading
             return null;
         }
     }
+
+    /// <summary>A value as an error message shows it: the beginning of what the file has.</summary>
+    public static string Shown(JsonElement value) => Shown(value.GetRawText());
+
+    /// <summary>A text as an error message shows it.</summary>
+    public static string Shown(string text) => text.Length <= 80 ? text : text[..80] + "…";
 
     public static AddedToken? AddedToken(JsonElement json, int id, string where, List<string> errors)
     {

@@ -28,9 +28,13 @@ internal static class TokenizerLoader
                 if (json is not null)
                     tokenizer = TokenizerJsonReader.Read(json.RootElement, settings, errors);
             }
+            else if (File.Exists(Path.Combine(folder, "tokenizer.model")))
+            {
+                tokenizer = ReadBytes(folder, "tokenizer.model", errors) is { } bytes ? SentencePieceReader.Read(bytes, settings, errors) : null;
+            }
             else
             {
-                errors.Add("there is no tokenizer.json");
+                errors.Add("there is neither a tokenizer.json nor a tokenizer.model");
             }
         }
         return tokenizer is not null && errors.Count == 0 ? tokenizer : throw new ModelLoadException(folder, errors.ToList());
@@ -38,24 +42,33 @@ internal static class TokenizerLoader
 
     private static JsonDocument? ReadJson(string folder, string name, LoadErrors errors)
     {
-        string path = Path.Combine(folder, name);
-        if (!File.Exists(path))
+        if (!File.Exists(Path.Combine(folder, name)) || ReadBytes(folder, name, errors) is not { } bytes)
             return null;
         try
         {
-            using var stream = File.OpenRead(path);
-            if (stream.Length > MaxFileBytes)
-            {
-                errors.Add($"{name} has {stream.Length:N0} bytes; at most {MaxFileBytes:N0} are read");
-                return null;
-            }
-            var document = JsonDocument.Parse(stream);
+            var document = JsonDocument.Parse(bytes);
             if (document.RootElement.ValueKind == JsonValueKind.Object)
                 return document;
             errors.Add($"{name} is not a JSON object but a value of kind {document.RootElement.ValueKind}");
             document.Dispose();
         }
-        catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException)
+        catch (JsonException e)
+        {
+            errors.Add($"{name} is not valid JSON: {e.Message}");
+        }
+        return null;
+    }
+
+    private static byte[]? ReadBytes(string folder, string name, LoadErrors errors)
+    {
+        try
+        {
+            var file = new FileInfo(Path.Combine(folder, name));
+            if (file.Length <= MaxFileBytes)
+                return File.ReadAllBytes(file.FullName);
+            errors.Add($"{name} has {file.Length:N0} bytes; at most {MaxFileBytes:N0} are read");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             errors.Add($"{name} cannot be read: {e.Message}");
         }

@@ -230,7 +230,7 @@ internal sealed class TokenizerPipelineReader(LoadErrors errors)
                 && isToken(text, id))
                 yield return id;
             else
-                errors.Add($"tokenizer.json: {where} gives '{name}' the id {ids[i].GetRawText()} and the token {tokens[i].GetRawText()}, which is not in the vocabulary so");
+                errors.Add($"tokenizer.json: {where} gives '{name}' the id {JsonReading.Shown(ids[i])} and the token {JsonReading.Shown(tokens[i])}, which is not in the vocabulary so");
         }
     }
 
@@ -293,7 +293,7 @@ internal sealed class TokenizerPipelineReader(LoadErrors errors)
             return absent;
         if (value.ValueKind is JsonValueKind.True or JsonValueKind.False)
             return value.GetBoolean();
-        errors.Add($"tokenizer.json: {where}.{name} is {value.GetRawText()}, not true or false");
+        errors.Add($"tokenizer.json: {where}.{name} is {JsonReading.Shown(value)}, not true or false");
         return absent;
     }
 
@@ -303,7 +303,7 @@ internal sealed class TokenizerPipelineReader(LoadErrors errors)
             return SplitBehavior.Isolated;
         if (JsonReading.TryString(value, out string name) && Enum.TryParse(name, out SplitBehavior behavior) && Enum.IsDefined(behavior))
             return behavior;
-        errors.Add($"tokenizer.json: {where}.behavior is {value.GetRawText()}; it must be one of {string.Join(", ", Enum.GetNames<SplitBehavior>())}");
+        errors.Add($"tokenizer.json: {where}.behavior is {JsonReading.Shown(value)}; it must be one of {string.Join(", ", Enum.GetNames<SplitBehavior>())}");
         return SplitBehavior.Isolated;
     }
 
@@ -321,7 +321,7 @@ internal sealed class TokenizerPipelineReader(LoadErrors errors)
             case "never":
                 return MetaspacePrepend.Never;
             default:
-                errors.Add($"tokenizer.json: {where}.prepend_scheme is {value.GetRawText()}; it must be always, first or never");
+                errors.Add($"tokenizer.json: {where}.prepend_scheme is {JsonReading.Shown(value)}; it must be always, first or never");
                 return MetaspacePrepend.Never;
         }
     }

@@ -78,7 +78,8 @@ internal sealed class PatternSplitStep(TextPattern pattern, SplitBehavior behavi
             {
                 if (match.Start > covered)
                     parts.Add((new TextSpan(word.Start + covered, match.Start - covered), invert));
-                parts.Add((new TextSpan(word.Start + match.Start, match.Length), !invert));
+                if (match.Length > 0)
+                    parts.Add((new TextSpan(word.Start + match.Start, match.Length), !invert));
                 covered = match.End;
             }
             if (covered < word.Length)
@@ -130,7 +131,6 @@ internal sealed class PatternSplitStep(TextPattern pattern, SplitBehavior behavi
                 result.Reverse(first, result.Count - first);
                 break;
         }
-        result.RemoveAll(s => s.Length == 0);
     }
 }
 
