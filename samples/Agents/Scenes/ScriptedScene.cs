@@ -7,14 +7,12 @@ using LocalLlm;
 
 namespace Agents.Scenes;
 
-/// <summary>
-/// A user who follows a script: tells facts, makes small talk, wants things that need tools, and asks for the facts much later. Names and
-/// values are of the half of the dialogue generator's world that the demo model has not seen in training.
-/// </summary>
+/// <summary>A user who follows a script.</summary>
+/// <param name="options">Turns and seed of the script.</param>
 internal sealed class ScriptedScene(SampleOptions options) : IScene
 {
-    private readonly DialogueGenerator _script = new(options.Seed, Split.Test, new DialogueOptions { AskOnce = true });
     private readonly int _turns = options.Turns ?? SampleOptions.DefaultTurns;
+    private readonly WorkshopScript _script = new(options.Seed, options.Turns ?? SampleOptions.DefaultTurns);
 
     public string SystemPrompt => _script.SystemPrompt;
 

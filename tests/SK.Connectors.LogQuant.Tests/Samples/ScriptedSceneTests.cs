@@ -13,8 +13,6 @@ namespace SK.Connectors.LogQuant.Tests.Samples;
 
 public sealed class ScriptedSceneTests
 {
-    private static readonly DialogueOptions ScriptOptions = new() { AskOnce = true };
-
     [Fact]
     public async Task Run_PerfectModel_EverythingIsRight()
     {
@@ -145,9 +143,23 @@ public sealed class ScriptedSceneTests
         result.GetProperty("ended").GetString().ShouldBe("complete");
     }
 
+    [Fact]
+    public void Script_AnySeed_AsksEachFactOnceAfterItWasTold()
+    {
+        for (int seed = 0; seed < 20; seed++)
+        {
+            var told = new HashSet<Fact>();
+            foreach (ScriptedTurn turn in WorkshopScript.Of(seed, 60))
+            {
+                foreach (Fact fact in turn.Facts)
+                    (turn.Kind == TurnKind.Tell ? told.Add(fact) : told.Remove(fact)).ShouldBeTrue();
+            }
+        }
+    }
+
     private static async Task<Played> PlayAsync(SampleOptions options, Func<ScriptedTurn, ScriptedTurn>? change = null, int contextTokens = 100_000)
     {
-        IReadOnlyList<ScriptedTurn> script = new DialogueGenerator(options.Seed, Split.Test, ScriptOptions).Take(options.Turns!.Value);
+        IReadOnlyList<ScriptedTurn> script = WorkshopScript.Of(options.Seed, options.Turns!.Value);
         var engine = new OracleEngine(script, contextTokens) { Change = change ?? (turn => turn) };
         var scene = new ScriptedScene(options);
         await using AgentSession session = await AgentSession.LoadAsync(
