@@ -49,21 +49,22 @@ internal sealed class ScriptedScene(SampleOptions options) : IScene
             catch (ContextLengthException e) when (number > 1)
             {
                 view.AbandonTurn();
-                string needed = e.PromptTokens > 0 ? $" With this turn it would have {Figures.Count(e.PromptTokens)}." : "";
-                return (ConversationEnd.ContextFull, Full(number - 1, session.Model) + needed);
+                return (ConversationEnd.ContextFull, Full(number - 1, session.Model, e.PromptTokens > 0
+                    ? $"the prompt of turn {number} has {Figures.Count(e.PromptTokens)} tokens"
+                    : $"turn {number} does not fit"));
             }
 
             foreach (RoundUsage round in turn.Rounds)
                 board.Usage.Add(round);
             view.EndTurn(turn, board.Add(script, turn));
             if (turn.IsCut && turn.Rounds[^1].ContextTokens >= session.Model.ContextTokens)
-                return (ConversationEnd.ContextFull, Full(number, session.Model) + " The last answer is cut off there.");
+                return (ConversationEnd.ContextFull, Full(number, session.Model, $"the answer of turn {number} was cut off at the end"));
         }
 
         return (ConversationEnd.Complete, null);
     }
 
-    private string Full(int turns, LlmModelInfo model) =>
-        $"The context is full: the conversation ends after {turns} of {_turns} turns. The model holds {Figures.Count(model.ContextTokens)} tokens, "
-        + "and nothing of the conversation is dropped to make room.";
+    private string Full(int turns, LlmModelInfo model, string what) =>
+        $"The context is full: {what}, and the model holds {Figures.Count(model.ContextTokens)}, prompt and answer together. Nothing of the conversation "
+        + $"is dropped to make room, so it ends after {turns} of {_turns} turns.";
 }
