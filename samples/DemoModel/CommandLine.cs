@@ -24,7 +24,7 @@ internal static class CommandLine
                 [--length TOKENS: of every sequence, instead of the curriculum]
         export  --from DIR --out MODEL                             write the model folder of a training's last checkpoint
         score   [--model MODEL] [--dialogues N] [--tokens N]       recall by distance and tool calls over held-out dialogues
-                [--json FILE]
+                [--json FILE] [--wrong: show what is wrong]
 
         Without --model the model that ships is scored. Training 90 minutes on two cores gives the model that ships.
         """;
@@ -120,7 +120,7 @@ internal static class CommandLine
         string from = options.Required("from"), to = options.Required("out");
         options.Check();
         LibTorch.EnsureLoaded(null);
-        BytePairEncoder encoder = DialogueTokenizer.Train();
+        BytePairEncoder encoder = BytePairEncoder.Load(Path.Combine(from, "model"));
         using var network = new Network(new() { VocabularySize = encoder.Count }, torch.ScalarType.Float32, seed: 1);
         Safetensors.ReadInto(Path.Combine(from, "checkpoint.safetensors"), network.Weights);
         ModelFolder.Write(to, network, encoder);
@@ -132,12 +132,13 @@ internal static class CommandLine
         string model = options.Text("model", Path.Combine(AppContext.BaseDirectory, "model"));
         int dialogues = options.Integer("dialogues", 500, 1), tokens = options.Integer("tokens", 4096, 512);
         string json = options.Text("json", "");
+        bool wrong = options.Flag("wrong");
         options.Check();
         LibTorch.EnsureLoaded(null);
-        BytePairEncoder encoder = DialogueTokenizer.Train();
+        BytePairEncoder encoder = BytePairEncoder.Load(model);
         using var network = new Network(new() { VocabularySize = encoder.Count }, torch.ScalarType.Float32, seed: 1);
         Safetensors.ReadInto(Path.Combine(model, "model.safetensors"), network.Weights);
-        ForcedScore score = ForcedScorer.Score(network, encoder, Split.Test, dialogues, tokens, ForcedScorer.Seed);
+        ForcedScore score = ForcedScorer.Score(network, encoder, Split.Test, dialogues, tokens, ForcedScorer.Seed, wrong ? Console.WriteLine : null);
         Console.WriteLine(score.Table);
         if (json.Length > 0)
             File.WriteAllText(json, score.Json);

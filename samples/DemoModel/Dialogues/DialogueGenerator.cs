@@ -13,7 +13,8 @@ public sealed class DialogueGenerator
     private readonly List<(Fact Fact, int Turn)> _facts = [];
     private readonly HashSet<string> _names = new(StringComparer.Ordinal);
     private readonly HashSet<string> _keys = new(StringComparer.Ordinal);
-    private readonly HashSet<string> _values = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _namePieces = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _valueWords = new(StringComparer.Ordinal);
     private int _turn;
 
     /// <summary>Begins a dialogue.</summary>
@@ -68,7 +69,7 @@ public sealed class DialogueGenerator
         Fact[] facts = [.. Enumerable.Range(0, count ?? 1 + _random.Next(_options.MaxFactsPerTurn)).Select(_ => NewFact())];
         foreach (Fact fact in facts)
             _facts.Add((fact, _turn));
-        string statements = string.Join(" ", facts.Select(f => $"The {f.Statement}."));
+        string statements = string.Join(" ", facts.Select(f => $"We {f.Statement}."));
         (string before, string after, string answer) = Lexicon.Pick(_random, TellForms);
         return new(TurnKind.Tell, before + statements + after, answer) { Facts = facts };
     }
@@ -100,7 +101,7 @@ public sealed class DialogueGenerator
 
         (string before, string after) = Lexicon.Pick(_random, AskForms);
         string question = before + string.Join(" and the ", asked.Select(a => a.Fact.Key)) + after;
-        string answer = string.Join(" ", asked.Select(a => $"The {a.Fact.Statement}."));
+        string answer = string.Join(" ", asked.Select(a => $"You {a.Fact.Statement}."));
         return new(TurnKind.Recall, question, answer) { Facts = [.. asked.Select(a => a.Fact)], DistanceTurns = distances };
     }
 
@@ -109,9 +110,9 @@ public sealed class DialogueGenerator
     {
         string name = NewName();
         _names.Remove(name);
-        string key = $"{Lexicon.Pick(_random, _random.Next(2) == 0 ? Lexicon.CodeAttributes : Lexicon.WordAttributes)} for {name}";
+        string attribute = Lexicon.Pick(_random, _random.Next(2) == 0 ? Lexicon.CodeAttributes : Lexicon.WordAttributes);
         (string before, string after) = Lexicon.Pick(_random, AskForms);
-        return new(TurnKind.Unknown, before + key + after, $"The {key} was never told to me.") { ExpectedRefusal = "never told" };
+        return new(TurnKind.Unknown, $"{before}{attribute} for {name}{after}", $"You gave {name} no {attribute}.") { ExpectedRefusal = $"no {attribute}" };
     }
 
     private static readonly (string Before, string After, string Answer)[] TellForms =
@@ -150,10 +151,7 @@ public sealed class DialogueGenerator
         }
 
         name ??= NewName();
-        string value;
-        do
-            value = code ? Lexicon.Code(_random, _split) : Lexicon.TwoWords(_random, _split);
-        while (!_values.Add(value));
+        string value = Fresh(() => code ? Lexicon.Code(_random, _split) : Lexicon.TwoWords(_random, _split), Words, _valueWords);
         var fact = new Fact(attribute, name, value);
         _keys.Add(fact.Key);
         return fact;
@@ -161,12 +159,27 @@ public sealed class DialogueGenerator
 
     private string NewName()
     {
-        string name;
-        do
-            name = Lexicon.Name(_random, _split);
-        while (!_names.Add(name));
+        string name = Fresh(() => Lexicon.Name(_random, _split), Lexicon.NamePieces, _namePieces);
+        _names.Add(name);
         return name;
     }
+
+    // Names share no piece, and values no first word, with others of the dialogue, as long as there are any left: one token tells them apart.
+    private static string Fresh(Func<string> make, Func<string, IEnumerable<string>> pieces, HashSet<string> used)
+    {
+        for (int attempt = 0; ; attempt++)
+        {
+            string text = make();
+            bool free = !used.Contains(text) && (attempt >= 50 || pieces(text).All(p => !used.Contains(p)));
+            if (!free)
+                continue;
+            used.Add(text);
+            used.UnionWith(pieces(text));
+            return text;
+        }
+    }
+
+    private static IEnumerable<string> Words(string value) => [value.Split('-', ' ')[0]];
 
     private DemoTool[] ChooseTools()
     {

@@ -28,7 +28,7 @@ public sealed record DialogueOptions
     public bool AskOnce { get; init; }
 
     /// <summary>The share of new facts that are a second attribute of a name already used: a distractor for the first.</summary>
-    public double SecondAttribute { get; init; } = 0.1;
+    public double SecondAttribute { get; init; }
 
     /// <summary>The share of tool turns that make two calls at once.</summary>
     public double TwoCalls { get; init; } = 0.1;

@@ -90,6 +90,12 @@ public static class Lexicon
     internal static string Name(Random random, Split split) =>
         Draw(split, () => Pick(random, NameStarts) + Pick(random, NameEnds));
 
+    internal static IEnumerable<string> NamePieces(string name)
+    {
+        string start = NameStarts.First(s => name.StartsWith(s, StringComparison.Ordinal) && NameEnds.Contains(name[s.Length..]));
+        return [start, name[start.Length..]];
+    }
+
     internal static string Code(Random random, Split split) =>
         Draw(split, () => $"{Pick(random, CodeWords)}-{random.Next(1000):000}");
 

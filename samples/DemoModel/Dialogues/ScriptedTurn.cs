@@ -19,7 +19,10 @@ public enum TurnKind
     Unknown,
 }
 
-/// <summary>A fact: "the {Attribute} for {Name} is {Value}".</summary>
+/// <summary>
+/// A fact: "I gave {Name} {Value} as the {Attribute}". The value follows the name at once, so that a model with few layers can look it up by
+/// the token before it.
+/// </summary>
 /// <param name="Attribute">For instance "locker code".</param>
 /// <param name="Name">For instance "Mirvelo".</param>
 /// <param name="Value">For instance "falcon-417" or "silver otter".</param>
@@ -28,8 +31,8 @@ public sealed record Fact(string Attribute, string Name, string Value)
     /// <summary>What the fact is about: "locker code for Mirvelo".</summary>
     public string Key => $"{Attribute} for {Name}";
 
-    /// <summary>The fact as a sentence without its first word and its stop: "locker code for Mirvelo is falcon-417".</summary>
-    public string Statement => $"{Key} is {Value}";
+    /// <summary>The fact as a sentence without subject and stop: "gave Mirvelo falcon-417 as the locker code".</summary>
+    public string Statement => $"gave {Name} {Value} as the {Attribute}";
 }
 
 /// <summary>A tool call that the model should make, and what the tool then answers.</summary>

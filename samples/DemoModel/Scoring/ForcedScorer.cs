@@ -17,11 +17,12 @@ internal sealed record Tally(int Right, int Asked)
 }
 
 /// <summary>How many of the model's turns are right, by what they are.</summary>
-internal sealed record ForcedScore(IReadOnlyDictionary<int, Tally> RecallByDistance, Tally Calls, Tally Answers, Tally Refusals, Tally SmallTalk)
+internal sealed record ForcedScore(IReadOnlyDictionary<int, Tally> RecallByDistance, Tally Calls, Tally Answers, Tally Refusals, Tally SmallTalk, Tally AnswerTokens)
 {
     public string Line =>
         $"recall {string.Join("  ", RecallByDistance.OrderBy(r => r.Key).Where(r => r.Value.Asked > 0).Select(r => $"<{r.Key}: {r.Value}"))}  calls {Calls}  "
-        + $"tool answers {Answers}  refusals {Refusals}  small talk {SmallTalk}";
+        + $"tool answers {Answers}  refusals {Refusals}  small talk {SmallTalk}  "
+        + $"tokens of recall answers {AnswerTokens}";
 
     /// <summary>The score as a Markdown table.</summary>
     public string Table => string.Join('\n', Rows().Select(r => $"| {r.What} | {r.Tally.Right} | {r.Tally.Asked} | {r.Tally.Share.ToString("P1", CultureInfo.InvariantCulture)} |")
@@ -63,10 +64,11 @@ internal static class ForcedScorer
     /// <summary>The dialogues of the score: each fact is asked for once, one at a time.</summary>
     public static readonly DialogueOptions DialogueOptions = new() { AskOnce = true, MaxFactsPerTurn = 1, RecentRecall = 0.1, Recall = 4, Tell = 4 };
 
-    public static ForcedScore Score(Network network, BytePairEncoder encoder, Split split, int dialogues, int length, int seed)
+    public static ForcedScore Score(Network network, BytePairEncoder encoder, Split split, int dialogues, int length, int seed,
+        Action<string>? wrong = null)
     {
         var recall = Distances.ToDictionary(d => d, _ => (Right: 0, Asked: 0));
-        (int Right, int Asked) calls = default, answers = default, refusals = default, smallTalk = default;
+        (int Right, int Asked) calls = default, answers = default, refusals = default, smallTalk = default, tokens = default;
         for (int i = 0; i < dialogues; i++)
         {
             var generator = new DialogueGenerator(seed + i, split, DialogueOptions);
@@ -77,10 +79,14 @@ internal static class ForcedScorer
             foreach (ModelSpan span in dialogue.Spans)
             {
                 bool right = Enumerable.Range(span.Start, span.End - span.Start).All(at => predicted[at - 1] == dialogue.Ids[at]);
+                if (!right)
+                    wrong?.Invoke($"{span.Turn.UserText}\n    {Marked(encoder, dialogue.Ids, predicted, span)}");
                 switch (span.Turn.Kind)
                 {
                     case TurnKind.Recall:
                         int distance = Distances.First(d => span.DistanceTokens <= d);
+                        for (int at = span.Start; at < span.End; at++)
+                            tokens = Count(tokens, predicted[at - 1] == dialogue.Ids[at]);
                         recall[distance] = Count(recall[distance], right);
                         break;
                     case TurnKind.Tool when span.IsCall:
@@ -99,8 +105,13 @@ internal static class ForcedScorer
             }
         }
 
-        return new(recall.ToDictionary(r => r.Key, r => Tally(r.Value)), Tally(calls), Tally(answers), Tally(refusals), Tally(smallTalk));
+        return new(recall.ToDictionary(r => r.Key, r => Tally(r.Value)), Tally(calls), Tally(answers), Tally(refusals), Tally(smallTalk), Tally(tokens));
     }
+
+    // The right text; what the model would have written instead of a token follows it in braces.
+    private static string Marked(BytePairEncoder encoder, List<int> ids, long[] predicted, ModelSpan span) =>
+        string.Concat(Enumerable.Range(span.Start, span.End - span.Start).Select(at => encoder.Decode([ids[at]])
+            + (predicted[at - 1] == ids[at] ? "" : $"{{{encoder.Decode([(int)predicted[at - 1]])}}}"))).ReplaceLineEndings(" ");
 
     private static (int, int) Count((int Right, int Asked) tally, bool right) => (tally.Right + (right ? 1 : 0), tally.Asked + 1);
 

@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json;
 using System.Text.RegularExpressions;
 
 namespace DemoModel.Tokenizer;
@@ -34,6 +35,18 @@ public sealed partial class BytePairEncoder
             _added[token] = _bytes.Count;
             _bytes.Add(Encoding.UTF8.GetBytes(token));
         }
+    }
+
+    /// <summary>Reads back the tokenizer.json of a model folder written by this program.</summary>
+    public static BytePairEncoder Load(string folder)
+    {
+        using JsonDocument json = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "tokenizer.json")));
+        JsonElement model = json.RootElement.GetProperty("model");
+        Dictionary<string, int> ids = model.GetProperty("vocab").Deserialize<Dictionary<string, int>>()!;
+
+        // The 256 bytes come first in the vocabulary in their visible form; ids of merges follow from their order.
+        (int, int)[] merges = [.. model.GetProperty("merges").EnumerateArray().Select(m => m.GetString()!.Split(' ')).Select(m => (ids[m[0]], ids[m[1]]))];
+        return new(merges, [.. json.RootElement.GetProperty("added_tokens").EnumerateArray().Select(t => t.GetProperty("content").GetString()!)]);
     }
 
     /// <summary>Pairs of ids in order of rank; merge i makes the id 256 + i.</summary>

@@ -7,12 +7,12 @@ internal static class Curriculum
     public static (int Length, int Tokens) At(double part, int step) => part switch
     {
         < 0.20 => (256, 4096),
-        < 0.42 => (512, 6144),
-        < 0.70 => (step % 4 == 0 ? 512 : 1024, 8192),
-        < 0.88 => (step % 4 == 0 ? 1024 : 2048, 8192),
-        _ => (step % 3 == 0 ? 1024 : 4096, 16384),
+        < 0.54 => step % 2 == 0 ? (256, 4096) : (512, 6144),
+        < 0.73 => (step % 4) switch { 0 => (256, 4096), 1 => (512, 8192), _ => (1024, 8192) },
+        < 0.87 => (step % 4) switch { 0 => (512, 8192), 1 => (1024, 8192), _ => (2048, 8192) },
+        _ => step % 3 == 0 ? (1024, 8192) : (4096, 16384),
     };
 
     /// <summary>What the learning rates are multiplied by: warm-up, plateau, then a linear decay that ends with the time.</summary>
-    public static double Rate(double part, int step) => Math.Min((step + 1) / 50.0, Math.Clamp(1.02 - Math.Max(0, part - 0.35) / 0.65, 0.02, 1));
+    public static double Rate(double part, int step) => Math.Min((step + 1) / 50.0, Math.Clamp(1.02 - Math.Max(0, part - 0.58) / 0.42, 0.02, 1));
 }

@@ -17,10 +17,10 @@ internal sealed class RowMaker(BytePairEncoder encoder)
     {
         var random = new Random(seed);
         double kind = random.NextDouble();
-        double copying = length <= 256 ? 0.15 : 0.04;
+        double copying = length <= 256 ? 0.05 : 0.02;
         if (kind < copying)
             return Copying(random, length);
-        DialogueOptions options = kind < copying + (length <= 512 ? 0.5 : 0.35)
+        DialogueOptions options = kind < copying + (length <= 512 ? 0.6 : 0.35)
             ? new()
             {
                 // Dense questions: the more of them in a row, the sooner copying over a distance is learnt.
@@ -29,7 +29,7 @@ internal sealed class RowMaker(BytePairEncoder encoder)
                 SmallTalk = 0.5,
                 Tool = 0,
                 Unknown = 0.6,
-                MaxFactsPerTurn = length <= 256 ? 3 : 4,
+                MaxFactsPerTurn = length <= 256 ? random.Next(1, 4) : 4,
                 MissingPlugins = random.Next(4) == 0 && length > 512 ? 0 : 1,
                 VarySystem = true,
                 MaxNoiseSentences = 4,
@@ -90,6 +90,6 @@ internal sealed class RowMaker(BytePairEncoder encoder)
             }
         }
 
-        return new([.. ids.Take(length + 1)], [.. copied.Skip(1).Take(length).Select(c => c ? 1f : 0f)]);
+        return new([.. ids.Take(length + 1)], [.. copied.Skip(1).Take(length).Select(c => c ? 0.3f : 0f)]);
     }
 }

@@ -39,7 +39,8 @@ internal sealed class Trainer(TrainerOptions options)
         using var workers = new WorkerThreads(options.Threads);
         workers.Run(_ => set_num_threads(1));
         set_num_threads(options.Threads);
-        BytePairEncoder encoder = DialogueTokenizer.Train();
+        string model = Path.Combine(options.OutputFolder, "model");
+        BytePairEncoder encoder = options.Resume ? BytePairEncoder.Load(model) : DialogueTokenizer.Train();
         using var network = new Network(options.Network with { VocabularySize = encoder.Count }, options.Compute, options.Seed);
         using var optimizer = new Optimizer(network.Weights);
         var rows = new RowMaker(encoder);
@@ -99,7 +100,7 @@ internal sealed class Trainer(TrainerOptions options)
         {
             Safetensors.Write(checkpoint, all, ScalarType.Float32);
             File.WriteAllText(progressFile, JsonSerializer.Serialize(progress));
-            ModelFolder.Write(Path.Combine(options.OutputFolder, "model"), network, encoder);
+            ModelFolder.Write(model, network, encoder);
         }
     }
 

@@ -70,6 +70,7 @@ public sealed class DialogueGeneratorTests
                     case TurnKind.Unknown:
                         turn.Answer.ShouldContain(turn.ExpectedRefusal!);
                         told.Keys.ShouldAllBe(k => !turn.UserText.Contains(k));
+                        told.Values.ShouldAllBe(v => !turn.Answer.Contains(v));
                         break;
                     case TurnKind.SmallTalk:
                     case TurnKind.Tool:
