@@ -130,28 +130,49 @@ public class LogQuantKvCacheTests
         ((double)factory.BytesForFp16(131_072) / factory.BytesFor(131_072)).ShouldBeInRange(6.3, 6.4);
     }
 
-    [Fact]
-    public void Fork_BothGoOn_AsIfTheyHadAlwaysBeenApart()
+    [Theory]
+    [InlineData(KvCacheKind.LogQuant)]
+    [InlineData(KvCacheKind.Dense)]
+    public void Fork_BothGoOn_AsIfTheyHadAlwaysBeenApart(KvCacheKind kind)
     {
-        const int window = 32;
         var shape = Shape();
+        var factory = new KvCacheFactory(new KvCacheOptions { Kind = kind, Window = 32 }, shape);
         var (first, second) = (new KvStream(shape, 2, 1500, seed: 8), new KvStream(shape, 2, 1500, seed: 9));
-        using var original = new LogQuantKvCache(shape, window);
-        first.Append(original, 333); // 8 pages: the first block is half full
+        using var original = factory.Create();
+        first.Append(original, 333); // 8 pages: the first block is half full; a dense cache has room for 384
         using var fork = original.Fork();
         fork.Length.ShouldBe(333);
         fork.Bytes.ShouldBe(original.Bytes);
 
-        second.Append(fork, 400, 1, 1);
+        second.Append(fork, 10, 390, 1, 1);
         first.Append(original, 1, 600);
 
-        using var originalAlone = new LogQuantKvCache(shape, window);
+        using var originalAlone = factory.Create();
         first.Append(originalAlone, 934);
         ShouldBeIdentical(original, originalAlone);
-        using var forkAlone = new LogQuantKvCache(shape, window);
+        using var forkAlone = factory.Create();
         first.Append(forkAlone, 333);
         second.Append(forkAlone, 402);
         ShouldBeIdentical(fork, forkAlone);
+    }
+
+    [Theory]
+    [InlineData(KvCacheKind.LogQuant)]
+    [InlineData(KvCacheKind.Dense)]
+    public void Fork_OneGoesOn_TheOtherKeepsItsContent(KvCacheKind kind)
+    {
+        var (first, second) = (new KvStream(Shape(), 2, 400, seed: 8), new KvStream(Shape(), 2, 400, seed: 9));
+        var factory = new KvCacheFactory(new KvCacheOptions { Kind = kind, Window = 32 }, first.Shape);
+        using var original = factory.Create();
+        first.Append(original, 200);
+        using var fork = original.Fork();
+        first.Append(original, 3);
+
+        second.Append(fork, 3, 190); // first into the same slots, then further
+
+        using var alone = factory.Create();
+        first.Append(alone, 203);
+        ShouldBeIdentical(original, alone);
     }
 
     [Fact]
