@@ -75,12 +75,27 @@ internal sealed class ScrollView(Terminal terminal, LlmModelInfo model, int? tur
 
     private void Line(string label, string colour, string text, string? heading = null)
     {
-        Label(label, colour, heading);
-        terminal.Raw(Indented(text) + "\n");
+        if (terminal.IsPlain)
+        {
+            Label(label, colour, heading);
+            terminal.Raw(Indented(text) + "\n");
+            return;
+        }
+
+        // A terminal breaks lines anywhere; here they break between words.
+        var grid = new Grid();
+        grid.AddColumn(new GridColumn().NoWrap().Padding(0, 0, 0, 0).Width(_indent + LabelWidth));
+        grid.AddColumn(new GridColumn().Padding(0, 0, 0, 0));
+        grid.AddRow(
+            new Markup(LabelMarkup(label, colour, heading)),
+            new Text(Terminal.Printable(text), label == "you" ? Style.Plain : new Style(Color.Grey)));
+        terminal.Console.Write(grid);
     }
 
-    private void Label(string label, string colour, string? heading) =>
-        terminal.Console.Markup($"[grey]{Markup.Escape((heading ?? "").PadRight(_indent))}[/][{colour}]{label.PadRight(LabelWidth)}[/]");
+    private void Label(string label, string colour, string? heading) => terminal.Console.Markup(LabelMarkup(label, colour, heading));
+
+    private string LabelMarkup(string label, string colour, string? heading) =>
+        $"[grey]{Markup.Escape((heading ?? "").PadRight(_indent))}[/][{colour}]{label.PadRight(LabelWidth)}[/]";
 
     private string Indented(string text) => Terminal.Printable(text).Replace("\n", "\n" + new string(' ', _indent + LabelWidth), StringComparison.Ordinal);
 }

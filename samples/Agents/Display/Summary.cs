@@ -7,10 +7,12 @@ namespace Agents.Display;
 /// <summary>The table at the end.</summary>
 internal static class Summary
 {
+    private const int LeastTableWidth = 60;
+
     public static void Write(Terminal terminal, LlmModelInfo model, Scoreboard board)
     {
         List<Row> rows = [.. Rows(model, board)];
-        if (terminal.IsPlain)
+        if (terminal.IsPlain || terminal.Console.Profile.Width < LeastTableWidth)
         {
             int whatWidth = rows.Max(r => r.What.Length), resultWidth = rows.Max(r => r.Result.Length);
             terminal.Raw("\n");

@@ -14,7 +14,7 @@ internal sealed record Verdict(bool? IsRight, string Text)
         foreach (RecallScore recall in score.Recalls)
         {
             yield return new(recall.IsRight, (recall.IsRight ? "recalled" : $"expected {recall.Fact.Value}, told")
-                + $" from {Figures.Count(recall.DistanceTokens)} tokens back ({recall.DistanceTurns} turns)");
+                + $" from {Figures.Count(recall.DistanceTokens)} tokens back ({recall.DistanceTurns} turn{(recall.DistanceTurns == 1 ? "" : "s")})");
         }
 
         if (score.IsRefusalRight is { } refused)
