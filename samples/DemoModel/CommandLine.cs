@@ -106,7 +106,7 @@ internal static class CommandLine
             },
             MicroBatchTokens = options.Integer("micro", 512, 1),
             FixedLength = options.Integer("length", 0, 0) is int length and > 0 ? length : null,
-            MuonRate = options.Number("muon", 0.02),
+            MuonRate = options.Number("muon", 0.01),
             AdamRate = options.Number("adam", 0.004),
         };
         options.Check();

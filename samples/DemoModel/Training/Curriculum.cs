@@ -6,13 +6,13 @@ internal static class Curriculum
     /// <summary>Length of the sequences of a step, and tokens of the step.</summary>
     public static (int Length, int Tokens) At(double part, int step) => part switch
     {
-        < 0.20 => (256, 4096),
-        < 0.54 => step % 2 == 0 ? (256, 4096) : (512, 6144),
-        < 0.73 => (step % 4) switch { 0 => (256, 4096), 1 => (512, 8192), _ => (1024, 8192) },
-        < 0.87 => (step % 4) switch { 0 => (512, 8192), 1 => (1024, 8192), _ => (2048, 8192) },
-        _ => step % 3 == 0 ? (1024, 8192) : (4096, 16384),
+        < 0.30 => (256, 4096),
+        < 0.55 => step % 2 == 0 ? (256, 4096) : (512, 6144),
+        < 0.80 => step % 2 == 0 ? (512, 6144) : (1024, 8192),
+        < 0.92 => step % 2 == 0 ? (1024, 8192) : (2048, 8192),
+        _ => step % 2 == 0 ? (1024, 8192) : (4096, 8192),
     };
 
     /// <summary>What the learning rates are multiplied by: warm-up, plateau, then a linear decay that ends with the time.</summary>
-    public static double Rate(double part, int step) => Math.Min((step + 1) / 50.0, Math.Clamp(1.02 - Math.Max(0, part - 0.58) / 0.42, 0.02, 1));
+    public static double Rate(double part, int step) => Math.Min((step + 1) / 50.0, Math.Clamp(1.02 - Math.Max(0, part - 0.40) / 0.60, 0.02, 1));
 }

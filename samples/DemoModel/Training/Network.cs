@@ -37,6 +37,11 @@ internal sealed class Network : IDisposable
         }
 
         Add("model.norm.weight", ones(hidden));
+        using (no_grad())
+        {
+            using DisposeScope scope = NewDisposeScope();
+            InductionCircuit.Implant(config, Weights);
+        }
     }
 
     public NetworkConfig Config { get; }

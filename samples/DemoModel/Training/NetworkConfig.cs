@@ -27,7 +27,7 @@ public sealed record NetworkConfig
     public int IntermediateSize { get; init; } = 512;
 
     /// <summary>Base of the rotary frequencies.</summary>
-    public double RopeTheta { get; init; } = 100_000;
+    public double RopeTheta { get; init; } = 10_000_000;
 
     /// <summary>Epsilon of every RMS norm.</summary>
     public double NormEpsilon { get; init; } = 1e-6;

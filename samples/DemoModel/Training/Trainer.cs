@@ -21,7 +21,7 @@ internal sealed record TrainerOptions
     public ScalarType Compute { get; init; } = ScalarType.Float32;
     public int MicroBatchTokens { get; init; } = 512;
     public int? FixedLength { get; init; }
-    public double MuonRate { get; init; } = 0.02;
+    public double MuonRate { get; init; } = 0.01;
     public double AdamRate { get; init; } = 0.004;
     public NetworkConfig Network { get; init; } = new();
 }
@@ -29,7 +29,7 @@ internal sealed record TrainerOptions
 /// <summary>Trains the demo model. Length of sequences and learning rate follow the share of the minutes that has passed.</summary>
 internal sealed class Trainer(TrainerOptions options)
 {
-    private static readonly TimeSpan ReportEvery = TimeSpan.FromSeconds(20), ScoreEvery = TimeSpan.FromMinutes(3), SaveEvery = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan ReportEvery = TimeSpan.FromSeconds(20), ScoreEvery = TimeSpan.FromMinutes(2), SaveEvery = TimeSpan.FromMinutes(3);
 
     private sealed record Progress(int Step, long Rows, long Tokens, double ElapsedSeconds);
 
