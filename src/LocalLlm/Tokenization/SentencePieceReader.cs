@@ -1,20 +1,20 @@
-using System.Buffers;
 using System.Buffers.Binary;
 using System.Text;
-using Microsoft.ML.Tokenizers;
 
 namespace LocalLlm.Tokenization;
 
 /// <summary>
-/// Reads <c>tokenizer.model</c>, the file of SentencePiece, where its model is byte pair encoding. Microsoft.ML.Tokenizers encodes; it keeps
-/// the types of the pieces to itself, so those and the settings are read here from the file's protocol buffer (sentencepiece_model.proto).
+/// Reads <c>tokenizer.model</c>, the file of SentencePiece (sentencepiece_model.proto), where its model is byte pair encoding, and makes of
+/// it what Hugging Face makes of it: a list of merges. Microsoft.ML.Tokenizers' own SentencePieceTokenizer is not used: of equal pairs it
+/// merges the rightmost first where SentencePiece merges the leftmost, its merges can make control pieces of plain text, and it keeps the
+/// types of the pieces to itself.
 /// </summary>
 internal sealed class SentencePieceReader
 {
-    private const int NormalType = 1, UnknownType = 2, ControlType = 3, UserDefinedType = 4, ByteType = 6;
+    private const int NormalType = 1, UnknownType = 2, ControlType = 3, UserDefinedType = 4, UnusedType = 5, ByteType = 6;
     private const int BpeModelType = 2;
 
-    private readonly List<(string Text, int Type)> _pieces = [];
+    private readonly List<(string Text, float Score, int Type)> _pieces = [];
     private int _modelType = 1; // the file format's default: Unigram
     private bool _byteFallback;
     private bool _whiteSpaceIsSuffix;
@@ -29,21 +29,17 @@ internal sealed class SentencePieceReader
     public static TextTokenizer? Read(byte[] file, TokenizerConfig config, LoadErrors errors)
     {
         var reader = new SentencePieceReader();
-        SentencePieceTokenizer library;
         try
         {
             reader.ReadModel(file);
-            if (!reader.Check(errors))
-                return null;
-            library = SentencePieceTokenizer.Create(new MemoryStream(file), addBeginningOfSentence: false, addEndOfSentence: false);
         }
-        catch (Exception e) when (e is not OutOfMemoryException)
+        catch (Exception e) when (e is InvalidDataException or ArgumentException or IndexOutOfRangeException or OverflowException)
         {
-            // The library documents no exceptions for broken files; any means that.
+            // The last three: a message that ends too early, text that is no UTF-8, a length beyond any array.
             errors.Add($"tokenizer.model is broken: {e.Message}");
             return null;
         }
-        return reader.Build(library, config, errors);
+        return reader.Check(errors) ? reader.Build(config, errors) : null;
     }
 
     private bool Check(LoadErrors errors)
@@ -56,28 +52,24 @@ internal sealed class SentencePieceReader
         if (_removeExtraWhiteSpace || _whiteSpaceIsSuffix || !_escapeWhiteSpace)
             errors.Add("tokenizer.model: remove_extra_whitespaces and treat_whitespace_as_suffix must be off and escape_whitespaces on; "
                 + "convert the file to a tokenizer.json");
-        int firstByte = _pieces.FindIndex(p => p.Text == BpeModel.ByteToken(0));
-        if (_byteFallback && !(firstByte >= 0 && firstByte + 256 <= _pieces.Count
-            && Enumerable.Range(0, 256).All(b => _pieces[firstByte + b] == (BpeModel.ByteToken((byte)b), ByteType))))
-            errors.Add("tokenizer.model: byte_fallback is on, but the pieces <0x00> to <0xFF> are not there in one row");
-        foreach (var (text, type) in _pieces)
-        {
-            if (type is ControlType or UserDefinedType or UnknownType && text.EnumerateRunes().Count() < 2)
-                errors.Add($"tokenizer.model: the control piece '{text}' is a single character, which is not supported");
-        }
+        if (_byteFallback && !Enumerable.Range(0, 256).Select(b => BpeModel.ByteToken((byte)b)).All(
+            _pieces.Where(p => p.Type == ByteType).Select(p => p.Text).ToHashSet().Contains))
+            errors.Add("tokenizer.model: byte_fallback is on, but not all of the pieces <0x00> to <0xFF> are there");
+        if (_pieces.All(p => p.Type is ControlType or UnknownType or ByteType))
+            errors.Add("tokenizer.model has no pieces for text");
         return errors.Count == before;
     }
 
-    private TextTokenizer? Build(SentencePieceTokenizer library, TokenizerConfig config, LoadErrors errors)
+    private TextTokenizer? Build(TokenizerConfig config, LoadErrors errors)
     {
         var table = new TokenTable(errors);
         var wrong = new List<string>();
         var added = new List<AddedToken>();
         for (int id = 0; id < _pieces.Count; id++)
         {
-            var (text, type) = _pieces[id];
-            if (id > TokenTable.MaxId)
-                wrong.Add($"tokenizer.model: '{text}' is piece {id}; at most {TokenTable.MaxId} are supported");
+            var (text, _, type) = _pieces[id];
+            if (id > TokenTable.MaxId || text.Length == 0)
+                wrong.Add($"tokenizer.model: piece {id} is '{JsonReading.Shown(text)}'; a piece has a text and an id up to {TokenTable.MaxId}");
             else
                 table.Add(text, id, "tokenizer.model", wrong);
             if (type is ControlType or UserDefinedType or UnknownType)
@@ -96,24 +88,61 @@ internal sealed class SentencePieceReader
         config = config with { SpecialTokenTexts = texts, AddBos = config.AddBos ?? texts.ContainsKey("bos_token") };
         table.AddConfigured(config);
 
-        const string Space = "▁";
-        var escape = new ReplaceStep(TextPattern.FromLiteral(" "), Space);
+        const char Space = '▁';
+        bool prefixesEveryText = _addDummyPrefix && !config.PrefixesFirstTextOnly;
+        var escape = new ReplaceStep(TextPattern.FromLiteral(" "), Space.ToString());
         var definition = table.Build(
             config,
-            new TextNormalizer(_addDummyPrefix && !config.PrefixesFirstTextOnly ? [new PrependStep(Space), escape] : [escape]),
+            new TextNormalizer(prefixesEveryText ? [new PrependStep(Space.ToString()), escape] : [escape]),
             new TokenDecoder
             {
                 ByteFallback = _byteFallback,
-                Replacements = [new ReplaceStep(TextPattern.FromLiteral(Space), " ")],
+                Replacements = [new ReplaceStep(TextPattern.FromLiteral(Space.ToString()), " ")],
                 StripStart = (' ', _addDummyPrefix ? 1 : 0),
             },
             prefix: [],
             suffix: []);
         if (errors.Count > 0 || definition is null)
             return null;
-        bool prefixesFirstText = _addDummyPrefix && config.PrefixesFirstTextOnly;
-        var controlTexts = definition.AddedTokens.Where(t => t.IsControl).Select(t => t.Text);
-        return new TextTokenizer(definition, _ => new SentencePieceModel(library, prefixesFirstText ? Space : "", [.. controlTexts]));
+        var splitter = new WordSplitter(
+            _addDummyPrefix && config.PrefixesFirstTextOnly ? [new MetaspaceStep(Space, MetaspacePrepend.First, split: false)] : []);
+        int unknown = _pieces.FindIndex(p => p.Type == UnknownType);
+        var model = new BpeDefinition
+        {
+            Vocabulary = _pieces.Select((p, id) => KeyValuePair.Create(p.Text, id)).ToDictionary(StringComparer.Ordinal),
+            Merges = Merges(),
+            UnknownId = unknown < 0 ? null : unknown,
+            FuseUnknown = true,
+            ByteFallback = _byteFallback,
+            IgnoreMerges = false,
+        };
+        return new TextTokenizer(definition, controlIds => new BpeModel(splitter, model, controlIds));
+    }
+
+    // SentencePiece merges the neighbours that give the piece with the highest score; as a list: every way to make a piece of two others,
+    // by the piece's score, then by the lengths of the two.
+    private List<(string Left, string Right)> Merges()
+    {
+        var ids = _pieces.Select((p, id) => (p, id)).Where(e => e.p.Type is NormalType or UnusedType)
+            .ToDictionary(e => e.p.Text, e => e.id, StringComparer.Ordinal);
+        var merges = new List<(string Left, string Right, float Score, int LeftLength, int RightLength)>();
+        foreach (string piece in ids.Keys)
+        {
+            int first = merges.Count;
+            int length = piece.EnumerateRunes().Count();
+            int leftLength = 0;
+            for (int cut = 0; cut < piece.Length;)
+            {
+                cut += char.IsHighSurrogate(piece[cut]) ? 2 : 1;
+                leftLength++;
+                if (cut < piece.Length && ids.ContainsKey(piece[..cut]) && ids.ContainsKey(piece[cut..]))
+                    merges.Add((piece[..cut], piece[cut..], _pieces[ids[piece]].Score, leftLength, length - leftLength));
+            }
+            merges.Sort(first, merges.Count - first, Comparer<(string Left, string Right, float, int, int)>.Create((x, y) =>
+                (ids[x.Left], ids[x.Right]).CompareTo((ids[y.Left], ids[y.Right]))));
+        }
+        return [.. merges.OrderByDescending(m => m.Score).ThenByDescending(m => m.LeftLength).ThenByDescending(m => m.RightLength)
+            .Select(m => (m.Left, m.Right))];
     }
 
     private void ReadModel(ReadOnlySpan<byte> message)
@@ -137,15 +166,17 @@ internal sealed class SentencePieceReader
 
     private void ReadPiece(ReadOnlySpan<byte> message)
     {
-        var (text, type) = ("", NormalType);
+        var (text, score, type) = ("", 0f, NormalType);
         while (TryReadField(ref message, out int field, out ulong number, out var bytes))
         {
             if (field == 1)
                 text = new UTF8Encoding(false, throwOnInvalidBytes: true).GetString(bytes);
+            else if (field == 2)
+                score = BitConverter.UInt32BitsToSingle((uint)number);
             else if (field == 3)
                 type = (int)number;
         }
-        _pieces.Add((text, type));
+        _pieces.Add((text, score, type));
     }
 
     private void ReadTrainerSpec(ReadOnlySpan<byte> message)
@@ -239,36 +270,5 @@ internal sealed class SentencePieceReader
                 return value;
         }
         throw new InvalidDataException("a number has more than 64 bits");
-    }
-}
-
-/// <summary>Encodes with a SentencePiece model of Microsoft.ML.Tokenizers.</summary>
-/// <param name="library">The model.</param>
-/// <param name="firstPrefix">What goes before the first text of a prompt.</param>
-/// <param name="controlTexts">Texts that no piece may be made of.</param>
-internal sealed class SentencePieceModel(SentencePieceTokenizer library, string firstPrefix, string[] controlTexts) : ISubwordModel
-{
-    private readonly SearchValues<string> _controlTexts = SearchValues.Create(controlTexts, StringComparison.Ordinal);
-
-    public void Encode(string text, bool isTextStart, List<int> ids)
-    {
-        if (isTextStart && !text.StartsWith(firstPrefix, StringComparison.Ordinal))
-            text = firstPrefix + text;
-        // The library's model would merge letters into a control piece, so a control text that someone forged is cut after its first
-        // character; none can be made across the cut.
-        var rest = text.AsSpan();
-        while (rest.IndexOfAny(_controlTexts) is >= 0 and var forged)
-        {
-            Rune.DecodeFromUtf16(rest[forged..], out _, out int length);
-            Add(rest[..(forged + length)], ids);
-            rest = rest[(forged + length)..];
-        }
-        Add(rest, ids);
-    }
-
-    private void Add(ReadOnlySpan<char> text, List<int> ids)
-    {
-        if (text.Length > 0)
-            ids.AddRange(library.EncodeToIds(text, addBeginningOfSentence: false, addEndOfSentence: false, considerPreTokenization: false, considerNormalization: false));
     }
 }
