@@ -7,7 +7,9 @@ namespace SK.Connectors.LogQuant.Engines;
 internal static class EngineOptions
 {
     /// <summary>A copy that later changes of the original do not reach.</summary>
-    public static LlmEngineOptions Snapshot(LlmEngineOptions options) => options with { KvCache = options.KvCache with { } };
+    // A null KvCache is wrong, but the validator's to say.
+    public static LlmEngineOptions Snapshot(LlmEngineOptions options) =>
+        options.KvCache is null ? options with { } : options with { KvCache = options.KvCache with { } };
 
     /// <summary>Sets every property, so that the options pipeline can start from given options.</summary>
     public static void CopyTo(this LlmEngineOptions source, LlmEngineOptions target)

@@ -200,14 +200,16 @@ public sealed class RegistrationTests
             o.ModelPath = "/no/such/model";
             o.MaxSequences = 0;
             o.ContextTokens = -1;
+            o.KvCache = null!;
         }).BuildServiceProvider();
 
         var error = Should.Throw<OptionsValidationException>(() => provider.GetRequiredService<IChatCompletionService>());
 
-        error.Failures.Count().ShouldBe(3);
+        error.Failures.Count().ShouldBe(4);
         error.Message.ShouldContain("/no/such/model");
         error.Message.ShouldContain("MaxSequences is 0");
         error.Message.ShouldContain("ContextTokens is -1");
+        error.Message.ShouldContain("KvCache is null");
     }
 
     [Fact]
