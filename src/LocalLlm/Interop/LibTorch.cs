@@ -16,6 +16,9 @@ public static class LibTorch
     /// <summary>The environment variable that names a libtorch folder where no option does.</summary>
     public const string FolderVariable = "LOCALLLM_LIBTORCH";
 
+    /// <summary>The version TorchSharp was built for. Asking TorchSharp for it would make it search for libtorch by itself.</summary>
+    private const string TorchVersion = "2.10";
+
     private const string BindingsName = "LibTorchSharp";
     private static readonly Lock LoadLock = new();
     private static readonly Dictionary<string, nint> Handles = [];
@@ -170,6 +173,6 @@ public static class LibTorch
     private static LibTorchLoadException Failure(string what, IEnumerable<string> trace) => new(
         $"libtorch could not be loaded: {what}.{string.Concat(trace.Select(t => "\n  - " + t))}\n"
         + "Fix: reference the package libtorch-cpu-linux-x64 (or the one of your system; TorchSharp-cuda-linux for an NVIDIA GPU) from the application, or set "
-        + $"LlmEngineOptions.LibTorchPath or the environment variable {FolderVariable} to a folder that holds libtorch {torch.__version__}, "
+        + $"LlmEngineOptions.LibTorchPath or the environment variable {FolderVariable} to a folder that holds libtorch {TorchVersion}, "
         + "such as a PyTorch installation's torch/lib.");
 }
