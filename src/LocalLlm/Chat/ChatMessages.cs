@@ -32,7 +32,6 @@ internal static class ChatMessages
     /// <summary>Gives the first message the tools as JSON text, making a system message if there is none.</summary>
     public static void AddToolsToSystemMessage(JinjaList messages, JinjaList tools)
     {
-        var context = new RenderContext(JinjaLimits.Default, TimeProvider.System, new Dictionary<string, object?>());
         var role = JinjaText.Template("role");
         if (messages.Items is not [JinjaDict first, ..] || !first.TryGet(role, out var name) || name is not JinjaText { Value: "system" })
         {
@@ -43,7 +42,7 @@ internal static class ChatMessages
         }
         // The model was trained on the bare functions.
         var functions = tools.Items.Select(tool => ((JinjaDict)tool!).TryGet(JinjaText.Template("function"), out var function) ? function : tool);
-        first.Set("tools", PythonJson.Dump(context, new JinjaList([.. functions]), PythonJson.OneLine));
+        first.Set("tools", PythonJson.Dump(NewContext(), new JinjaList([.. functions]), PythonJson.OneLine));
     }
 
     private static JinjaDict FromTurn(ChatTurn turn, MessageShape shape)
@@ -60,7 +59,7 @@ internal static class ChatMessages
         message.Set("content", Content(turn, shape));
         if (turn.Reasoning is not null)
             message.Set("reasoning_content", JinjaText.Input(turn.Reasoning));
-        if (turn.ToolCalls.Count > 0)
+        if (turn.ToolCalls.Count > 0 && shape.CallsInContent == ToolCallFormat.None)
             message.Set("tool_calls", new JinjaList([.. turn.ToolCalls.Select(call => FromCall(call, shape))]));
         if (turn.ToolCallId is not null)
             message.Set("tool_call_id", JinjaText.Input(turn.ToolCallId));
@@ -73,7 +72,9 @@ internal static class ChatMessages
     {
         if (turn.Content.Length == 0 && turn.ToolCalls.Count > 0 && shape.CallsWithoutContent)
             return null;
-        var text = JinjaText.Input(turn.Content);
+        var text = turn.ToolCalls.Count > 0 && shape.CallsInContent != ToolCallFormat.None
+            ? WithCalls(turn, shape.CallsInContent)
+            : JinjaText.Input(turn.Content);
         if (!shape.ContentAsParts)
             return text;
         var part = new JinjaDict();
@@ -81,6 +82,19 @@ internal static class ChatMessages
         part.Set("text", text);
         return new JinjaList([part]);
     }
+
+    /// <summary>The content with the calls after it, as the model writes them: the markers are template text, the rest is input.</summary>
+    private static JinjaText WithCalls(ChatTurn turn, ToolCallFormat format)
+    {
+        var builder = new JinjaTextBuilder(NewContext()).Append(JinjaText.Input(turn.Content));
+        if (turn.Content.Length > 0)
+            builder.Append("\n");
+        foreach (var (text, isMarker) in ToolCallFormats.Write(format, turn.ToolCalls))
+            builder.Append(text, isMarker);
+        return builder.ToText();
+    }
+
+    private static RenderContext NewContext() => new(JinjaLimits.Default, TimeProvider.System, new Dictionary<string, object?>());
 
     private static JinjaDict FromCall(ToolCall call, MessageShape shape)
     {

@@ -10,7 +10,10 @@ namespace LocalLlm.Chat;
 /// <param name="ArgumentsAsText">A tool call's arguments are JSON text instead of a dict.</param>
 /// <param name="CallsWithoutContent">An assistant turn that only calls tools has the content none instead of an empty text.</param>
 /// <param name="ContentAsParts">Content is a list of typed parts instead of a text.</param>
-internal sealed partial record MessageShape(bool ArgumentsAsText, bool CallsWithoutContent, bool ContentAsParts)
+/// <param name="CallsInContent">
+/// The form in which calls are written into the content, for a template that shows tools but no calls; else <see cref="ToolCallFormat.None"/>.
+/// </param>
+internal sealed partial record MessageShape(bool ArgumentsAsText, bool CallsWithoutContent, bool ContentAsParts, ToolCallFormat CallsInContent = ToolCallFormat.None)
 {
     private const string UserText = "Tell0me1the2weather";
     private const string ToolName = "probe_tool";
@@ -34,14 +37,15 @@ internal sealed partial record MessageShape(bool ArgumentsAsText, bool CallsWith
         // A template that asks whether the content is none means something by it.
         var asksForNone = NonePattern().IsMatch(source);
         bool[] withoutContent = asksForNone ? [true, false] : [false, true];
-        foreach (var asText in (bool[])[false, true])
-            foreach (var none in withoutContent)
-            {
-                var shape = new MessageShape(asText, none, parts);
-                if (ShowsCall(render, shape))
-                    return shape;
-            }
-        return new(false, false, parts);
+        var candidates =
+            from withParts in (bool[])(MayNeedParts(source) && !parts ? [false, true] : [parts])
+            from asText in (bool[])[false, true]
+            from none in withoutContent
+            select new MessageShape(asText, none, withParts);
+        if (candidates.FirstOrDefault(shape => ShowsCall(render, shape)) is { } found)
+            return found;
+        var fallback = new MessageShape(false, false, parts, ToolCallFormats.Detect(source));
+        return ToolCallFormats.CanWrite(fallback.CallsInContent) && ShowsCall(render, fallback) ? fallback : new(false, false, parts);
     }
 
     private static bool Shows(Func<JinjaList, JinjaList?, IReadOnlyList<PromptSegment>> render, MessageShape shape, bool withCall, string text) =>
@@ -51,7 +55,8 @@ internal sealed partial record MessageShape(bool ArgumentsAsText, bool CallsWith
     {
         if (TryRender(render, shape, withCall: true) is not { } prompt)
             return false;
-        return prompt.Contains(ToolName, StringComparison.Ordinal)
+        return prompt.Contains(UserText, StringComparison.Ordinal)
+            && prompt.Contains(ToolName, StringComparison.Ordinal)
             && prompt.Contains(ArgumentValue, StringComparison.Ordinal)
             // The marks of a dict printed as Python's, and of JSON text written as JSON once more.
             && !prompt.Contains($"'{ArgumentName}'", StringComparison.Ordinal)

@@ -1,8 +1,13 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+
 namespace LocalLlm.Chat;
 
 /// <summary>Facts about the forms of tool calls.</summary>
 internal static class ToolCallFormats
 {
+    private static readonly JsonSerializerOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     /// <summary>The form that a template renders earlier calls in; <see cref="ToolCallFormat.None"/> if it is not known.</summary>
     public static ToolCallFormat Detect(string templateSource)
     {
@@ -31,6 +36,30 @@ internal static class ToolCallFormats
         ToolCallFormat.Phi4 => "<|/tool_call|>",
         _ => null,
     };
+
+    /// <summary>True if <see cref="Write"/> knows the format.</summary>
+    public static bool CanWrite(ToolCallFormat format) => format is ToolCallFormat.Hermes or ToolCallFormat.Llama3Json or ToolCallFormat.Phi4;
+
+    /// <summary>Calls as a model of this format writes them, in pieces that are markers or not.</summary>
+    public static IEnumerable<(string Text, bool IsMarker)> Write(ToolCallFormat format, IReadOnlyList<ToolCall> calls)
+    {
+        var arguments = format == ToolCallFormat.Llama3Json ? "parameters" : "arguments";
+        if (format == ToolCallFormat.Phi4)
+            yield return ("<|tool_call|>[", true);
+        for (var i = 0; i < calls.Count; i++)
+        {
+            var json = $"{{\"name\": {JsonSerializer.Serialize(calls[i].Name, Relaxed)}, \"{arguments}\": {calls[i].ArgumentsJson}}}";
+            if (i > 0)
+                yield return (format switch { ToolCallFormat.Hermes => "\n", ToolCallFormat.Phi4 => ", ", _ => "; " }, true);
+            if (format == ToolCallFormat.Hermes)
+                yield return ("<tool_call>\n", true);
+            yield return (json, false);
+            if (format == ToolCallFormat.Hermes)
+                yield return ("\n</tool_call>", true);
+        }
+        if (format == ToolCallFormat.Phi4)
+            yield return ("]<|/tool_call|>", true);
+    }
 
     /// <summary>Texts of the format that a tokenizer may hold as special tokens.</summary>
     public static IReadOnlyList<string> ControlMarkers(ToolCallFormat format) => format switch

@@ -123,6 +123,20 @@ public class ChatTemplateTests
         Text(template, [new(ChatRole.User, "Hi"), Call]).ShouldBe(expected);
 
     [Fact]
+    public void Render_TemplateThatShowsNoCalls_GetsThemInTheContent()
+    {
+        // Like SmolLM3's: it explains <tool_call>, but drops message.tool_calls.
+        const string template = "{% if tools %}Write <tool_call>...</tool_call>.{% endif %}{% for m in messages %}[{{ m.content }}]{% endfor %}";
+        Segments(template, [new(ChatRole.User, "Hi"), Call with { Content = "I look.", ToolCalls = [.. Call.ToolCalls, new("c2", "a\"b", "{}")] }]).ShouldBe(
+        [
+            new("[", true), new("Hi", false), new("][", true), new("I look.", false), new("\n<tool_call>\n", true),
+            new("{\"name\": \"get\", \"arguments\": {\"a\": 1, \"b\": [\"x\"]}}", false), new("\n</tool_call>\n<tool_call>\n", true),
+            new("{\"name\": \"a\\\"b\", \"arguments\": {}}", false), new("\n</tool_call>]", true),
+        ]);
+        Text("<|tool|>{% for m in messages %}[{{ m.content }}]{% endfor %}", [Call]).ShouldBe("<|tool|>[<|tool_call|>[{\"name\": \"get\", \"arguments\": {\"a\": 1, \"b\": [\"x\"]}}]<|/tool_call|>]");
+    }
+
+    [Fact]
     public void Render_ToolsReadFromTheSystemMessage_AreThere()
     {
         const string phi = "{% for message in messages %}{% if message['role'] == 'system' and 'tools' in message and message['tools'] is not none %}"

@@ -105,15 +105,61 @@ internal readonly record struct SourcePosition(int Line, int Column);
 /// <summary>The variables of one lexical scope; a name that is not here is looked up outside.</summary>
 internal sealed class Scope(Scope? parent)
 {
-    private Dictionary<string, object?>? _variables;
+    // A loop makes a scope for each round and most hold few names, so these come before the dictionary.
+    private const int FewNames = 8;
 
-    public void Set(string name, object? value) => (_variables ??= new(StringComparer.Ordinal))[name] = value;
+    private (string Name, object? Value)[]? _few;
+    private int _fewCount;
+    private Dictionary<string, object?>? _many;
+
+    public void Set(string name, object? value)
+    {
+        if (_many is not null)
+        {
+            _many[name] = value;
+            return;
+        }
+        for (var i = 0; i < _fewCount; i++)
+        {
+            if (_few![i].Name == name)
+            {
+                _few[i].Value = value;
+                return;
+            }
+        }
+        if (_fewCount < FewNames)
+        {
+            if (_few is null)
+                _few = new (string, object?)[2];
+            else if (_fewCount == _few.Length)
+                Array.Resize(ref _few, FewNames);
+            _few[_fewCount++] = (name, value);
+            return;
+        }
+        _many = new(StringComparer.Ordinal) { [name] = value };
+        foreach (var (known, old) in _few!)
+            _many[known] = old;
+    }
 
     public bool TryGet(string name, out object? value)
     {
         for (var scope = this; scope is not null; scope = scope.Parent)
-            if (scope._variables is { } variables && variables.TryGetValue(name, out value))
-                return true;
+        {
+            if (scope._many is { } many)
+            {
+                if (many.TryGetValue(name, out value))
+                    return true;
+                continue;
+            }
+            for (var i = 0; i < scope._fewCount; i++)
+            {
+                if (scope._few![i].Name == name)
+                {
+                    value = scope._few[i].Value;
+                    return true;
+                }
+            }
+        }
         value = null;
         return false;
     }

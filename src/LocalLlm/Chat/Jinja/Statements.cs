@@ -196,7 +196,7 @@ internal sealed class For(
         var loop = new LoopValue(items, depth, isRecursive ? this : null, outer);
         for (var i = 0; i < items.Count; i++)
         {
-            context.Charge(1);
+            context.Charge(3); // a round costs more than an expression
             var scope = new Scope(outer);
             loop.MoveTo(i);
             scope.Set("loop", loop);
