@@ -24,9 +24,10 @@ internal static class CommandLine
                 [--length TOKENS: of every sequence, instead of the curriculum]
         export  --from DIR --out MODEL                             write the model folder of a training's last checkpoint
         score   [--model MODEL] [--dialogues N] [--tokens N]       recall by distance and tool calls over held-out dialogues
-                [--json FILE] [--wrong: show what is wrong]
+                [--kv none|dense|logquant] [--json FILE] [--wrong: show what is wrong]
 
-        Without --model the model that ships is scored. Training 90 minutes on two cores gives the model that ships.
+        Without --model the model that ships is scored. --kv none runs the trainer's own network once over each dialogue; dense and logquant
+        generate every answer through the engine and its cache. Training 90 minutes on two cores gives the model that ships.
         """;
 
     /// <summary>Runs a command; 0 if it worked, 1 if it failed, 2 if the arguments are wrong.</summary>
@@ -133,12 +134,27 @@ internal static class CommandLine
         int dialogues = options.Integer("dialogues", 500, 1), tokens = options.Integer("tokens", 4096, 512);
         string json = options.Text("json", "");
         bool wrong = options.Flag("wrong");
+        string cache = options.Text("kv", "none");
+        if (cache is not ("none" or "dense" or "logquant"))
+            throw new FormatException($"--kv is '{cache}'; it can be none, dense or logquant.");
         options.Check();
         LibTorch.EnsureLoaded(null);
-        BytePairEncoder encoder = BytePairEncoder.Load(model);
-        using var network = new Network(new() { VocabularySize = encoder.Count }, torch.ScalarType.Float32, seed: 1);
-        Safetensors.ReadInto(Path.Combine(model, "model.safetensors"), network.Weights);
-        ForcedScore score = ForcedScorer.Score(network, encoder, Split.Test, dialogues, tokens, ForcedScorer.Seed, wrong ? Console.WriteLine : null);
+        Score score;
+        if (cache == "none")
+        {
+            Malloc.KeepFreedMemory();
+            BytePairEncoder encoder = BytePairEncoder.Load(model);
+            using var network = new Network(new() { VocabularySize = encoder.Count }, torch.ScalarType.Float32, seed: 1);
+            Safetensors.ReadInto(Path.Combine(model, "model.safetensors"), network.Weights);
+            score = ForcedScorer.Score(network, encoder, dialogues, tokens, ForcedScorer.Seed, wrong ? Console.WriteLine : null);
+        }
+        else
+        {
+            KvCacheKind kind = cache == "dense" ? KvCacheKind.Dense : KvCacheKind.LogQuant;
+            score = EngineScorer.ScoreAsync(model, kind, dialogues, tokens, ForcedScorer.Seed, wrong ? Console.WriteLine : null)
+                .GetAwaiter().GetResult();
+        }
+
         Console.WriteLine(score.Table);
         if (json.Length > 0)
             File.WriteAllText(json, score.Json);

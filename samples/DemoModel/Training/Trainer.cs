@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
-using DemoModel.Dialogues;
 using DemoModel.Scoring;
 using DemoModel.Tokenizer;
 using TorchSharp;
@@ -83,7 +82,7 @@ internal sealed class Trainer(TrainerOptions options)
             if (elapsed - scored >= ScoreEvery.TotalSeconds || (elapsed < 180 && elapsed - scored >= 45))
             {
                 scored = elapsed;
-                Print("        " + ForcedScorer.Score(network, encoder, Split.Test, 6, Math.Clamp(length * 2, 512, 2048), 7_000_000).Line);
+                Print("        " + ForcedScorer.Score(network, encoder, 6, Math.Clamp(length * 2, 512, 2048), 7_000_000).Line);
             }
 
             if (elapsed - saved >= SaveEvery.TotalSeconds)
