@@ -33,6 +33,9 @@ internal sealed class AddedTokenMatcher
         _controlOnly = byPattern.Values.All(t => t.IsControl);
     }
 
+    /// <summary>True when there is nothing to find.</summary>
+    public bool IsEmpty => _firstChars is null;
+
     /// <summary>A token, or text between tokens.</summary>
     /// <param name="TokenId">The token, or null for text.</param>
     /// <param name="Text">The text; default for a token.</param>
@@ -45,7 +48,7 @@ internal sealed class AddedTokenMatcher
         string s = text.Text;
         int textStart = 0;
         int position = 0;
-        bool nothingToFind = _firstChars is null || (_controlOnly && text.IsTemplate is { } mask && !mask.AsSpan().Contains(true));
+        bool nothingToFind = IsEmpty || (_controlOnly && text.IsTemplate is { } mask && !mask.AsSpan().Contains(true));
         while (!nothingToFind && position < s.Length)
         {
             int offset = s.AsSpan(position).IndexOfAny(_firstChars!);

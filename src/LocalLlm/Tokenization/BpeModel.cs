@@ -18,7 +18,7 @@ internal sealed record BpeDefinition
     /// <summary>Whether neighbouring unknown characters become one unknown token.</summary>
     public required bool FuseUnknown { get; init; }
 
-    /// <summary>Whether a character without a token becomes the tokens <c>&lt;0x00&gt;</c>…<c>&lt;0xFF&gt;</c> of its UTF-8 bytes.</summary>
+    /// <summary>Whether a character without a token becomes the tokens <c>&lt;0x00&gt;</c> to <c>&lt;0xFF&gt;</c> of its bytes.</summary>
     public required bool ByteFallback { get; init; }
 
     /// <summary>Whether a word that is a token becomes that token at once.</summary>
@@ -67,7 +67,7 @@ internal sealed class BpeModel : ISubwordModel
         _words = (definition.IgnoreMerges ? vocabulary : []).GetAlternateLookup<ReadOnlySpan<char>>();
         _longWordMerger = new Lazy<LongWordMerger>(() => new LongWordMerger(vocabulary, merges));
         // The library takes merges as "a b", so it cannot have one with a space in a token.
-        bool spelledWithSpaces = merges.Any(m => m.Left.Contains(' ', StringComparison.Ordinal) || m.Right.Contains(' ', StringComparison.Ordinal));
+        bool spelledWithSpaces = merges.Any(m => (m.Left + m.Right).Contains(' ', StringComparison.Ordinal));
         _longestLibraryRun = spelledWithSpaces ? 0 : longestLibraryRun;
         _library = BpeTokenizer.Create(new BpeOptions(vocabulary)
         {
@@ -99,7 +99,8 @@ internal sealed class BpeModel : ISubwordModel
         for (int i = merges.Count - 1; i >= 0; i--)
         {
             var (left, right) = merges[i];
-            if (vocabulary.ContainsKey(left) && vocabulary.ContainsKey(right) && vocabulary.ContainsKey(left + right) && seen.Add((left, right)))
+            bool isPlain = vocabulary.ContainsKey(left) && vocabulary.ContainsKey(right) && vocabulary.ContainsKey(left + right);
+            if (isPlain && seen.Add((left, right)))
                 effective.Add((left, right));
         }
         effective.Reverse();

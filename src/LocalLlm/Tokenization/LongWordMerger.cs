@@ -88,8 +88,8 @@ internal sealed class LongWordMerger
     }
 
     /// <summary>
-    /// A key for a pair, different for different pairs. The factor is odd, so nothing is lost; it spreads the keys, whose halves a dictionary
-    /// would otherwise hash to left ^ right: all pairs of equals to 0.
+    /// A key for a pair, different for different pairs. The factor is odd, so nothing is lost. It spreads the keys: a dictionary would
+    /// otherwise hash them to left ^ right, which is 0 for every pair of equals.
     /// </summary>
     internal static ulong Pair(int left, int right) => (((ulong)(uint)left << 32) | (uint)right) * 0x9E3779B97F4A7C15;
 

@@ -99,7 +99,8 @@ internal static class OnigurumaSyntax
             if (char.IsSurrogate(c))
                 throw new ArgumentException("characters beyond U+FFFF in a pattern are not supported");
             if (c == '[')
-                throw new ArgumentException("a bracket inside a character class ([[:alpha:]], nested classes) is not supported; write '\\[' for the character");
+                throw new ArgumentException(
+                    "a bracket inside a character class ([[:alpha:]], nested classes) is not supported; write '\\[' for the character");
             if (c == '&' && i + 1 < pattern.Length && pattern[i + 1] == '&')
                 throw new ArgumentException("'&&' inside a character class is not supported");
             if (c == '\\')
@@ -140,7 +141,8 @@ internal static class OnigurumaSyntax
         if (c == 'x' && start + 2 < pattern.Length && pattern[start + 2] == '{')
         {
             int close = pattern.IndexOf('}', start);
-            if (close < 0 || !ushort.TryParse(pattern.AsSpan(start + 3, close - start - 3), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ushort unit))
+            var digits = close < 0 ? default : pattern.AsSpan(start + 3, close - start - 3);
+            if (!ushort.TryParse(digits, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ushort unit))
                 throw new ArgumentException("'\\x{…}' must be a character up to U+FFFF");
             result.Append("\\u").Append(unit.ToString("X4", CultureInfo.InvariantCulture));
             return close + 1;

@@ -46,7 +46,8 @@ internal sealed class SentencePieceReader
     {
         int before = errors.Count;
         if (_modelType != BpeModelType)
-            errors.Add($"tokenizer.model: the model is of type {_modelType} of sentencepiece_model.proto; only 2 (byte pair encoding) is supported");
+            errors.Add($"tokenizer.model: the model is of type {_modelType} of sentencepiece_model.proto; "
+                + "only 2 (byte pair encoding) is supported");
         if (_hasCharacterMap)
             errors.Add("tokenizer.model: the normalizer has a character map, which is not supported; convert the file to a tokenizer.json");
         if (_removeExtraWhiteSpace || _whiteSpaceIsSuffix || !_escapeWhiteSpace)
@@ -69,11 +70,11 @@ internal sealed class SentencePieceReader
         {
             var (text, _, type) = _pieces[id];
             if (id > TokenTable.MaxId || text.Length == 0)
-                wrong.Add($"tokenizer.model: piece {id} is '{JsonReading.Shown(text)}'; a piece has a text and an id up to {TokenTable.MaxId}");
+                wrong.Add($"tokenizer.model: piece {id} is '{JsonReading.Shown(text)}'; it needs a text and an id up to {TokenTable.MaxId}");
             else
                 table.Add(text, id, "tokenizer.model", wrong);
             if (type is ControlType or UserDefinedType or UnknownType)
-                added.Add(new AddedToken(id, text, type != UserDefinedType, StripLeft: false, StripRight: false, SingleWord: false, Normalized: false));
+                added.Add(AddedToken.Plain(id, text, special: type != UserDefinedType));
         }
         errors.AddAll(wrong);
         table.AddAddedTokens(added, "tokenizer.model");

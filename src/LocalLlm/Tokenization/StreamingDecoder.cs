@@ -27,7 +27,7 @@ internal sealed class StreamingDecoder
         _stripRemaining = atBeginning ? tokenizer.Decoder.StripStart.Count : 0;
     }
 
-    /// <summary>Takes the next token and returns the text that is complete with it; often one token's, sometimes none or several tokens'.</summary>
+    /// <summary>Takes the next token and returns the text that is complete with it: one token's, several tokens' or none.</summary>
     public string Add(int id)
     {
         if (!_includeSpecial && _tokenizer.IsSpecial(id))

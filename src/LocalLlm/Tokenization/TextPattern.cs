@@ -20,7 +20,8 @@ internal sealed class TextPattern
     private readonly Regex? _regex;
     private readonly Func<Rune, bool>? _isMember;
 
-    private TextPattern(string? literal, Regex? regex, Func<Rune, bool>? isMember) => (Literal, _regex, _isMember) = (literal, regex, isMember);
+    private TextPattern(string? literal, Regex? regex, Func<Rune, bool>? isMember) =>
+        (Literal, _regex, _isMember) = (literal, regex, isMember);
 
     /// <summary>The fixed text, or null for another kind.</summary>
     public string? Literal { get; }
@@ -32,7 +33,7 @@ internal sealed class TextPattern
     public static TextPattern FromClass(Func<Rune, bool> isMember) => new(null, null, isMember);
 
     /// <summary>Matches a regular expression in Oniguruma's syntax, which tokenizer files are written for.</summary>
-    /// <exception cref="ArgumentException">The expression is wrong or uses something that .NET cannot do; the message says what.</exception>
+    /// <exception cref="ArgumentException">The expression is wrong or uses what .NET cannot do; the message says what.</exception>
     public static TextPattern FromRegex(string pattern) => new(
         null,
         new Regex(
@@ -75,7 +76,7 @@ internal sealed class TextPattern
             {
                 throw new LocalLlmException(
                     $"The tokenizer's split pattern '{_regex}' needed more than {MatchTimeout.TotalSeconds} s for one match in a text of "
-                    + $"{text.Length} characters. The pattern in tokenizer.json backtracks without end: use a tokenizer whose pattern does not.",
+                    + $"{text.Length} characters. The pattern in tokenizer.json backtracks without end: use one that does not.",
                     e);
             }
         }

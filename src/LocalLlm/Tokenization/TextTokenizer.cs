@@ -36,7 +36,7 @@ internal sealed class TextTokenizer
     /// <c>tokenizer.model</c>.
     /// </summary>
     /// <param name="folder">A model folder.</param>
-    /// <exception cref="ModelLoadException">Files are missing, broken or of a kind that is not supported; it lists all that is wrong.</exception>
+    /// <exception cref="ModelLoadException">Files are missing, broken or of an unsupported kind; it lists all that is wrong.</exception>
     public static TextTokenizer Load(string folder) => TokenizerLoader.Load(folder);
 
     /// <summary>The highest token id plus one. A model may have more rows than this; they stand for no text.</summary>
@@ -71,7 +71,7 @@ internal sealed class TextTokenizer
     public string TokenText(int id) =>
         IsToken(id)
             ? _definition.Tokens[id]!
-            : throw new ArgumentOutOfRangeException(nameof(id), id, $"No token has this id; the vocabulary has ids below {VocabularySize}.");
+            : throw new ArgumentOutOfRangeException(nameof(id), id, $"No token has this id; all are below {VocabularySize}.");
 
     /// <summary>
     /// The bytes that a token adds to decoded text, special or not; empty for an id that stands for no token. They need not be valid UTF-8
@@ -112,7 +112,7 @@ internal sealed class TextTokenizer
         return [.. ids];
     }
 
-    /// <summary>Encodes a text in which control tokens are recognised everywhere, exactly as Hugging Face encodes it. For trusted text only.</summary>
+    /// <summary>Encodes a text as Hugging Face does: control tokens are recognised everywhere. For trusted text only.</summary>
     /// <param name="text">The text.</param>
     /// <param name="addSpecialTokens">Whether to add what the files ask for before and after a text.</param>
     public int[] EncodeWithControlTokens(string text, bool addSpecialTokens = false)
@@ -127,7 +127,7 @@ internal sealed class TextTokenizer
         return [.. ids];
     }
 
-    /// <summary>Decodes the ids of a whole text. Bytes that are no valid UTF-8 become U+FFFD; ids that stand for no token add nothing.</summary>
+    /// <summary>Decodes the ids of a whole text. Invalid UTF-8 becomes U+FFFD; ids that stand for no token add nothing.</summary>
     /// <param name="ids">The tokens.</param>
     /// <param name="skipSpecial">Whether special tokens are left out.</param>
     public string Decode(ReadOnlySpan<int> ids, bool skipSpecial = true)
@@ -150,7 +150,8 @@ internal sealed class TextTokenizer
                 ids.Add(id);
                 continue;
             }
-            var normalized = _definition.Normalizer.Apply(piece.Text);
+            // Who wrote what need not be traced through the normalizer where nothing is looked for afterwards.
+            var normalized = _definition.Normalizer.Apply(_normalizedMatcher.IsEmpty ? piece.Text with { IsTemplate = null } : piece.Text);
             foreach (var subpiece in _normalizedMatcher.Split(normalized))
             {
                 if (subpiece.TokenId is { } normalizedId)

@@ -30,7 +30,7 @@ internal sealed class TokenTable(LoadErrors errors)
             _ids.Add(text, id);
     }
 
-    /// <summary>Adds tokens that are recognised in text; they may be in the vocabulary. Later ones replace earlier ones of the same text and id.</summary>
+    /// <summary>Adds tokens that are recognised in text; they may be in the vocabulary. Of two with one text and id the later counts.</summary>
     public void AddAddedTokens(IEnumerable<AddedToken> tokens, string where)
     {
         var wrong = new List<string>();
@@ -45,14 +45,14 @@ internal sealed class TokenTable(LoadErrors errors)
         errors.AddAll(wrong);
     }
 
-    /// <summary>Adds what <c>tokenizer_config.json</c> adds. A token that it names as a special one is special although no list has it.</summary>
+    /// <summary>Adds what <c>tokenizer_config.json</c> adds. A token that it names as special is so although no list has it.</summary>
     public void AddConfigured(TokenizerConfig config)
     {
         AddAddedTokens(config.AddedTokens, "tokenizer_config.json: added_tokens_decoder");
         foreach (string text in config.SpecialTokenTexts.Values)
         {
             if (_ids.TryGetValue(text, out int id) && !_added.ContainsKey(id))
-                _added[id] = new AddedToken(id, text, Special: true, StripLeft: false, StripRight: false, SingleWord: false, Normalized: false);
+                _added[id] = AddedToken.Plain(id, text, special: true);
         }
     }
 

@@ -69,7 +69,8 @@ internal sealed record TokenizerConfig
     private static List<AddedToken> ReadAddedTokens(JsonElement? config, LoadErrors errors)
     {
         var tokens = new List<AddedToken>();
-        if (config is not { } json || !json.TryGetProperty("added_tokens_decoder", out var decoder) || decoder.ValueKind == JsonValueKind.Null)
+        if (config is not { } json || !json.TryGetProperty("added_tokens_decoder", out var decoder)
+            || decoder.ValueKind == JsonValueKind.Null)
             return tokens;
         if (decoder.ValueKind != JsonValueKind.Object)
         {
@@ -109,6 +110,20 @@ internal static class JsonReading
         }
     }
 
+    /// <summary>The text of an object's property; false if it is no object or has no such text.</summary>
+    public static bool TryText(JsonElement json, string name, out string text)
+    {
+        text = "";
+        return json.ValueKind == JsonValueKind.Object && json.TryGetProperty(name, out var value) && TryString(value, out text);
+    }
+
+    /// <summary>A whole number of 32 bits; false for anything else.</summary>
+    public static bool TryInt(JsonElement value, out int number)
+    {
+        number = 0;
+        return value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out number);
+    }
+
     /// <summary>A property's name; null for one with a lone surrogate.</summary>
     public static string? Name(JsonProperty property)
     {
@@ -130,8 +145,7 @@ internal static class JsonReading
 
     public static AddedToken? AddedToken(JsonElement json, int id, string where, List<string> errors)
     {
-        if (json.ValueKind != JsonValueKind.Object || !json.TryGetProperty("content", out var content) || !TryString(content, out string text)
-            || text.Length == 0)
+        if (!TryText(json, "content", out string text) || text.Length == 0)
         {
             errors.Add($"{where} is not an object with a text \"content\" that is not empty");
             return null;

@@ -10,6 +10,10 @@ namespace LocalLlm.Tokenization;
 /// <param name="Normalized">Whether it is looked for in normalized text.</param>
 internal sealed record AddedToken(int Id, string Text, bool Special, bool StripLeft, bool StripRight, bool SingleWord, bool Normalized)
 {
+    /// <summary>A token that is recognised wherever its text stands.</summary>
+    public static AddedToken Plain(int id, string text, bool special) =>
+        new(id, text, special, StripLeft: false, StripRight: false, SingleWord: false, Normalized: false);
+
     /// <summary>
     /// True for a token that only a template may write. Runs of white space that some vocabularies add as ordinary tokens control nothing,
     /// so they are recognised in any text.

@@ -93,8 +93,9 @@ internal sealed class TokenizerJsonReader
         {
             if (JsonReading.Name(entry) is not { } text)
                 wrong.Add("tokenizer.json: model.vocab has a token that is not valid Unicode");
-            else if (entry.Value.ValueKind != JsonValueKind.Number || !entry.Value.TryGetInt32(out int id) || id is < 0 or > TokenTable.MaxId)
-                wrong.Add($"tokenizer.json: the token '{JsonReading.Shown(text)}' has the id {JsonReading.Shown(entry.Value)}; ids are whole numbers from 0 to {TokenTable.MaxId}");
+            else if (!JsonReading.TryInt(entry.Value, out int id) || id is < 0 or > TokenTable.MaxId)
+                wrong.Add($"tokenizer.json: the token '{JsonReading.Shown(text)}' has the id {JsonReading.Shown(entry.Value)}; "
+                    + $"ids are whole numbers from 0 to {TokenTable.MaxId}");
             else
                 _table.Add(text, id, "tokenizer.json: model.vocab", wrong);
         }
@@ -121,7 +122,8 @@ internal sealed class TokenizerJsonReader
         {
             string[]? pair = MergePair(entry);
             // Older files begin with a line of the file format that they were made from.
-            if (pair is null && index == 0 && JsonReading.TryString(entry, out string text) && text.StartsWith("#version", StringComparison.Ordinal))
+            if (pair is null && index == 0 && JsonReading.TryString(entry, out string text)
+                && text.StartsWith("#version", StringComparison.Ordinal))
                 continue;
             if (pair is null)
             {
@@ -132,7 +134,8 @@ internal sealed class TokenizerJsonReader
                 foreach (string token in new[] { pair[0], pair[1], pair[0] + pair[1] })
                 {
                     if (!_table.TryGetId(token, out _))
-                        wrong.Add($"tokenizer.json: model.merges[{index}] ('{JsonReading.Shown(pair[0])}' and '{JsonReading.Shown(pair[1])}') needs the token '{JsonReading.Shown(token)}', which model.vocab has not");
+                        wrong.Add($"tokenizer.json: model.merges[{index}] ({JsonReading.Shown(entry)}) needs the token "
+                            + $"'{JsonReading.Shown(token)}', which model.vocab has not");
                 }
                 if (byteFallback && pair.Any(IsByteToken))
                     wrong.Add($"tokenizer.json: model.merges[{index}] merges a byte token; that is not supported");
@@ -144,7 +147,8 @@ internal sealed class TokenizerJsonReader
         return merges;
     }
 
-    private static bool IsByteToken(string token) => token.Length == 6 && token.StartsWith("<0x", StringComparison.Ordinal) && token[5] == '>';
+    private static bool IsByteToken(string token) =>
+        token.Length == 6 && token.StartsWith("<0x", StringComparison.Ordinal) && token[5] == '>';
 
     private static string[]? MergePair(JsonElement entry)
     {
@@ -185,7 +189,7 @@ internal sealed class TokenizerJsonReader
         {
             string where = $"tokenizer.json: added_tokens[{index++}]";
             if (entry.ValueKind != JsonValueKind.Object || !entry.TryGetProperty("id", out var idJson)
-                || idJson.ValueKind != JsonValueKind.Number || !idJson.TryGetInt32(out int id) || id is < 0 or > TokenTable.MaxId)
+                || !JsonReading.TryInt(idJson, out int id) || id is < 0 or > TokenTable.MaxId)
                 wrong.Add($"{where} has no \"id\" that is a whole number from 0 to {TokenTable.MaxId}");
             else if (JsonReading.AddedToken(entry, id, where, wrong) is { } token)
                 tokens.Add(token);

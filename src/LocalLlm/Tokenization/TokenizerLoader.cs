@@ -30,7 +30,8 @@ internal static class TokenizerLoader
             }
             else if (File.Exists(Path.Combine(folder, "tokenizer.model")))
             {
-                tokenizer = ReadBytes(folder, "tokenizer.model", errors) is { } bytes ? SentencePieceReader.Read(bytes, settings, errors) : null;
+                if (ReadBytes(folder, "tokenizer.model", errors) is { } bytes)
+                    tokenizer = SentencePieceReader.Read(bytes, settings, errors);
             }
             else
             {

@@ -101,7 +101,8 @@ internal sealed class TokenizerPipelineReader(LoadErrors errors)
                 steps.Add(new PatternSplitStep(TextPattern.FromClass(Rune.IsWhiteSpace), SplitBehavior.Removed, invert: false));
                 break;
             case "Metaspace":
-                steps.Add(new MetaspaceStep(Character(json, where, "replacement", '▁'), MetaspacePrepends(json, where), Flag(json, where, "split", true)));
+                steps.Add(new MetaspaceStep(
+                    Character(json, where, "replacement", '▁'), MetaspacePrepends(json, where), Flag(json, where, "split", true)));
                 break;
             case var other:
                 Unsupported(where, other, "Sequence, ByteLevel, Split, Digits, Punctuation, Whitespace, WhitespaceSplit, Metaspace");
@@ -153,7 +154,9 @@ internal sealed class TokenizerPipelineReader(LoadErrors errors)
                         decoder = decoder with { DroppedInFirstToken = space };
                     break;
                 case var other:
-                    Unsupported(where, other, "Sequence, ByteLevel, ByteFallback, Metaspace, Fuse, Replace (before Fuse), Strip (once, after Fuse, of the start)");
+                    Unsupported(
+                        where, other,
+                        "Sequence, ByteLevel, ByteFallback, Metaspace, Fuse, Replace (before Fuse), Strip (once, after Fuse, of the start)");
                     break;
             }
         }
@@ -199,7 +202,7 @@ internal sealed class TokenizerPipelineReader(LoadErrors errors)
                 seenText = true;
             }
             else if (piece.ValueKind == JsonValueKind.Object && piece.TryGetProperty("SpecialToken", out var token)
-                && token.ValueKind == JsonValueKind.Object && token.TryGetProperty("id", out var name) && JsonReading.TryString(name, out string text))
+                && JsonReading.TryText(token, "id", out string text))
             {
                 foreach (int id in TemplateIds(json, where, text, isToken))
                     (seenText ? after : before).Add(id);
@@ -221,16 +224,17 @@ internal sealed class TokenizerPipelineReader(LoadErrors errors)
             || !entry.TryGetProperty("tokens", out var tokens) || tokens.ValueKind != JsonValueKind.Array
             || tokens.GetArrayLength() != ids.GetArrayLength())
         {
-            errors.Add($"tokenizer.json: {where} uses '{name}', for which special_tokens has no lists \"ids\" and \"tokens\" of one length");
+            errors.Add($"tokenizer.json: {where} uses '{JsonReading.Shown(name)}', "
+                + "for which special_tokens has no lists \"ids\" and \"tokens\" of one length");
             yield break;
         }
         for (int i = 0; i < ids.GetArrayLength(); i++)
         {
-            if (ids[i].ValueKind == JsonValueKind.Number && ids[i].TryGetInt32(out int id) && JsonReading.TryString(tokens[i], out string text)
-                && isToken(text, id))
+            if (JsonReading.TryInt(ids[i], out int id) && JsonReading.TryString(tokens[i], out string text) && isToken(text, id))
                 yield return id;
             else
-                errors.Add($"tokenizer.json: {where} gives '{name}' the id {JsonReading.Shown(ids[i])} and the token {JsonReading.Shown(tokens[i])}, which is not in the vocabulary so");
+                errors.Add($"tokenizer.json: {where} gives '{JsonReading.Shown(name)}' the id {JsonReading.Shown(ids[i])} "
+                    + $"and the token {JsonReading.Shown(tokens[i])}, which is not in the vocabulary so");
         }
     }
 
@@ -246,7 +250,7 @@ internal sealed class TokenizerPipelineReader(LoadErrors errors)
 
     private string? TypeOf(JsonElement json, string where)
     {
-        if (json.ValueKind == JsonValueKind.Object && json.TryGetProperty("type", out var type) && JsonReading.TryString(type, out string name))
+        if (JsonReading.TryText(json, "type", out string name))
             return name;
         errors.Add($"tokenizer.json: {where} is not an object with a text \"type\"");
         return null;
@@ -262,7 +266,7 @@ internal sealed class TokenizerPipelineReader(LoadErrors errors)
 
     private string Text(JsonElement json, string where, string name)
     {
-        if (json.TryGetProperty(name, out var value) && JsonReading.TryString(value, out string text))
+        if (JsonReading.TryText(json, name, out string text))
             return text;
         errors.Add($"tokenizer.json: {where} has no text \"{name}\"");
         return "";
@@ -281,7 +285,7 @@ internal sealed class TokenizerPipelineReader(LoadErrors errors)
 
     private int Count(JsonElement json, string where, string name)
     {
-        if (json.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int count) && count >= 0)
+        if (json.TryGetProperty(name, out var value) && JsonReading.TryInt(value, out int count) && count >= 0)
             return count;
         errors.Add($"tokenizer.json: {where} has no count \"{name}\"");
         return 0;
@@ -303,7 +307,8 @@ internal sealed class TokenizerPipelineReader(LoadErrors errors)
             return SplitBehavior.Isolated;
         if (JsonReading.TryString(value, out string name) && Enum.TryParse(name, out SplitBehavior behavior) && Enum.IsDefined(behavior))
             return behavior;
-        errors.Add($"tokenizer.json: {where}.behavior is {JsonReading.Shown(value)}; it must be one of {string.Join(", ", Enum.GetNames<SplitBehavior>())}");
+        errors.Add($"tokenizer.json: {where}.behavior is {JsonReading.Shown(value)}; "
+            + $"it must be one of {string.Join(", ", Enum.GetNames<SplitBehavior>())}");
         return SplitBehavior.Isolated;
     }
 
@@ -330,11 +335,9 @@ internal sealed class TokenizerPipelineReader(LoadErrors errors)
     {
         if (json.TryGetProperty("pattern", out var pattern))
         {
-            if (pattern.ValueKind == JsonValueKind.Object && pattern.TryGetProperty("String", out var literal)
-                && JsonReading.TryString(literal, out string text))
+            if (JsonReading.TryText(pattern, "String", out string text))
                 return TextPattern.FromLiteral(text);
-            if (pattern.ValueKind == JsonValueKind.Object && pattern.TryGetProperty("Regex", out var regex)
-                && JsonReading.TryString(regex, out string expression))
+            if (JsonReading.TryText(pattern, "Regex", out string expression))
             {
                 try
                 {

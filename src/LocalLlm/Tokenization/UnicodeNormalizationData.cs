@@ -1,8 +1,8 @@
 namespace LocalLlm.Tokenization;
 
 /// <summary>
-/// The data of canonical normalization, from the Unicode Character Database 14.0.0 (UnicodeData.txt, CompositionExclusions.txt); Hangul, which
-/// is arithmetic, left out. Entries are separated by white space, numbers are hexadecimal but for combining classes.
+/// The data of canonical normalization, from the Unicode Character Database 14.0.0 (UnicodeData.txt, CompositionExclusions.txt); Hangul,
+/// which is arithmetic, is left out. Entries are separated by white space, numbers are hexadecimal but for combining classes.
 /// </summary>
 internal static class UnicodeNormalizationData
 {

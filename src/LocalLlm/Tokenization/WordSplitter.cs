@@ -170,7 +170,8 @@ internal sealed class PrefixSpaceStep : SplitStep
 /// <summary>Writes spaces as another character, puts one before the text and, if asked, lets each begin a word.</summary>
 internal sealed class MetaspaceStep(char replacement, MetaspacePrepend prepend, bool split) : SplitStep
 {
-    private readonly PatternSplitStep _split = new(TextPattern.FromLiteral(replacement.ToString()), SplitBehavior.MergedWithNext, invert: false);
+    private readonly PatternSplitStep _split =
+        new(TextPattern.FromLiteral(replacement.ToString()), SplitBehavior.MergedWithNext, invert: false);
 
     public override void Apply(Words words)
     {

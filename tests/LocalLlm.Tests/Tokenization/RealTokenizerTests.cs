@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text;
 using System.Text.Json;
 using LocalLlm.Tokenization;
@@ -9,8 +10,14 @@ public sealed class RealTokenizerTests
 {
     public static TheoryData<string> Folders => ["gpt2", "qwen2.5-0.5b-instruct", "smollm2-135m-instruct", "phi-3-mini-128k", "stories260K"];
 
-    internal static TextTokenizer Load(string folder) =>
-        TextTokenizer.Load(folder == "stories260K" ? SharedData.Require(folder) : SharedData.Require("tokenizers", folder));
+    // A tokenizer is immutable and loading the largest takes a second.
+    private static readonly ConcurrentDictionary<string, TextTokenizer> Loaded = new();
+
+    internal static TextTokenizer Load(string folder)
+    {
+        string path = folder == "stories260K" ? SharedData.Require(folder) : SharedData.Require("tokenizers", folder);
+        return Loaded.GetOrAdd(path, TextTokenizer.Load);
+    }
 
     internal static IReadOnlyList<(string Id, string Text)> Inputs()
     {
@@ -128,7 +135,7 @@ public sealed class RealTokenizerTests
         string control = tokenizer.TokenText(added);
         foreach (var (id, text) in Inputs())
         {
-            PromptSegment[] prompt = [new PromptSegment(control + "user\n", true), new PromptSegment(text, false), new PromptSegment(" " + control + "\n", true)];
+            PromptSegment[] prompt = [new(control + "user\n", true), new(text, false), new(" " + control + "\n", true)];
             tokenizer.Encode(prompt, addBos: true)
                 .ShouldBe(tokenizer.EncodeWithControlTokens(string.Concat(prompt.Select(s => s.Text)), addSpecialTokens: true), id);
         }
@@ -139,8 +146,11 @@ public sealed class RealTokenizerTests
     public void Encode_LongRuns_RoundTrip(string folder)
     {
         var tokenizer = Load(folder);
-        foreach (string text in new[] { new string('a', 100_000), new string(' ', 100_000) + "x", new string('7', 100_000), new string('\n', 100_000) })
+        foreach (char c in "a 7\n")
+        {
+            string text = new string(c, 100_000) + "x";
             tokenizer.Decode(tokenizer.Encode(text)).ShouldBe(text);
+        }
     }
 
     [Fact]

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using CsCheck;
 using LocalLlm.Tokenization;
 
 namespace LocalLlm.Tests.Tokenization;
@@ -139,5 +140,43 @@ public sealed class TokenizerLoadErrorTests
         var tokenizer = TokenizerFiles.Load(file);
 
         Should.Throw<LocalLlmException>(() => tokenizer.Encode(new string('a', 60) + "b")).Message.ShouldContain("backtracks without end");
+    }
+
+    [Fact]
+    public void Load_AnyValueReplaced_LoadsOrIsALoadError()
+    {
+        string[] values = ["null", "3", "-1", "\"x\"", "\"\"", "[]", "{}", "true", "[[]]", "{\"type\": \"Sequence\"}", "1e99"];
+        Gen.Select(Gen.Bool, Gen.Int[0, 10_000], Gen.Int[0, values.Length - 1]).Sample((byteLevel, place, value) =>
+        {
+            var file = byteLevel ? TokenizerFiles.ByteLevel() : TokenizerFiles.ByteFallback();
+            var places = new List<JsonNode>();
+            Collect(file, places);
+            places[place % places.Count].ReplaceWith(JsonNode.Parse(values[value]));
+            try
+            {
+                var tokenizer = TokenizerFiles.Load(file);
+                tokenizer.Decode(tokenizer.EncodeWithControlTokens("hello <s> 12")).ShouldNotBeNull();
+            }
+            catch (ModelLoadException e)
+            {
+                e.Errors.ShouldNotBeEmpty();
+            }
+        });
+
+        // Every value but the root; of the long lists of tokens and merges only a few.
+        static void Collect(JsonNode node, List<JsonNode> places)
+        {
+            var children = node switch
+            {
+                JsonObject o => o.Select(p => p.Value),
+                JsonArray a => a,
+                _ => [],
+            };
+            foreach (var child in children.Take(12).OfType<JsonNode>())
+            {
+                places.Add(child);
+                Collect(child, places);
+            }
+        }
     }
 }
