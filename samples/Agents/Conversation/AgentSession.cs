@@ -55,7 +55,7 @@ internal sealed class AgentSession : IAsyncDisposable
                 // The script is judged, so it must run the same way twice; a chat takes the model's own defaults.
                 Temperature = options.Chat ? null : 0,
                 Seed = options.Seed,
-                MaxTokens = options.MaxTokens,
+                MaxTokens = options.AnswerTokens,
             },
             systemPrompt,
             cancellationToken);

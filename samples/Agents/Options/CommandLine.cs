@@ -17,7 +17,7 @@ internal static class CommandLine
         new("--device", "NAME", "cpu, cuda, cuda:N or auto (the default: a GPU if there is one)", (o, v) => o with { Device = Device(v) }),
         new("--turns", "N", $"turns of the scripted conversation ({SampleOptions.DefaultTurns})", (o, v) => o with { Turns = Number("--turns", v, 1, MaxTurns) }),
         new("--seed", "N", "another script, and other samples where the model samples (1)", (o, v) => o with { Seed = Number("--seed", v, 0, int.MaxValue) }),
-        new("--max-tokens", "N", "the most tokens of one answer (512)", (o, v) => o with { MaxTokens = Number("--max-tokens", v, 1, 1_000_000) }),
+        new("--max-tokens", "N", "the most tokens of one answer (128 with the model that ships, else 1024)", (o, v) => o with { MaxTokens = Number("--max-tokens", v, 1, 1_000_000) }),
         new("--json", null, "print the results as one JSON object, on the last line", (o, _) => o with { Json = true }),
         new("--no-color", null, "plain text: no colours, no live view (as when the output is no terminal)", (o, _) => o with { NoColor = true }),
         new("--help", null, "this text", (o, _) => o with { Help = true }),

@@ -29,8 +29,11 @@ internal sealed record SampleOptions
     /// <summary>Decides the script, and the sampling where the model samples.</summary>
     public int Seed { get; init; } = 1;
 
-    /// <summary>The most tokens of one answer.</summary>
-    public int MaxTokens { get; init; } = 512;
+    /// <summary>The most tokens of one answer; null for <see cref="AnswerTokens"/>'s default.</summary>
+    public int? MaxTokens { get; init; }
+
+    /// <summary>The most tokens of one answer. The model that ships answers in a sentence or two; another may think first.</summary>
+    public int AnswerTokens => MaxTokens ?? (ModelPath is null ? 128 : 1024);
 
     /// <summary>Print one JSON object as the last line.</summary>
     public bool Json { get; init; }
