@@ -66,7 +66,8 @@ internal sealed class ChatTemplate
         foreach (var (name, value) in variables)
         {
             if (name is "messages" or "tools" or "add_generation_prompt" || _specialTokens.ContainsKey(name))
-                throw new ChatTemplateException($"The template variable '{name}' is set by the engine; remove it from {nameof(GenerationRequest)}.{nameof(GenerationRequest.TemplateVariables)}.");
+                throw new ChatTemplateException($"The template variable '{name}' is set by the engine; remove it from "
+                    + $"{nameof(GenerationRequest)}.{nameof(GenerationRequest.TemplateVariables)}.");
             context[name] = PythonJson.FromJson(value);
         }
         foreach (var (name, text) in _specialTokens)

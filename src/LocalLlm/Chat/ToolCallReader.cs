@@ -36,12 +36,15 @@ internal sealed partial class ToolCallReader(ToolCallFormat format, IReadOnlySet
     /// <param name="isEnd">True if nothing more will come.</param>
     public ToolCallReading Read(string text, string opener, bool isEnd) => opener switch
     {
-        "{" => ReadWholeAnswer("{" + text, isEnd) is var reading && reading.Status == ToolCallReading.Outcome.NeedsMore ? reading : reading with { Length = Math.Max(0, reading.Length - 1) },
-        "functools[" => ReadValues("[" + text, 0, null, isEnd) is var reading && reading.Status == ToolCallReading.Outcome.NeedsMore ? reading : reading with { Length = Math.Max(0, reading.Length - 1) },
+        "{" => WithoutFirst(ReadWholeAnswer("{" + text, isEnd)),
+        "functools[" => WithoutFirst(ReadValues("[" + text, 0, null, isEnd)),
         "[TOOL_CALLS]" => ReadMistral(text, isEnd),
         "<|python_tag|>" => ReadSeparated(text, isEnd),
         _ => ReadValues(text, 0, ToolCallFormats.Closer(format), isEnd),
     };
+
+    // The bracket belongs to the marker, but the JSON needs it.
+    private static ToolCallReading WithoutFirst(ToolCallReading reading) => reading with { Length = Math.Max(0, reading.Length - 1) };
 
     /// <summary>JSON objects, or one array of them, up to the closing marker.</summary>
     private ToolCallReading ReadValues(string text, int start, string? closer, bool isEnd)

@@ -156,8 +156,8 @@ internal static class JinjaFilters
                 return number;
             case "common":
                 // Python rounds the exact decimal value of the float, half to even.
-                return precision >= 0
-                    ? double.Parse(number.ToString("F" + precision, CultureInfo.InvariantCulture), CultureInfo.InvariantCulture) is var exact && precision == 0 ? Math.Round(number, MidpointRounding.ToEven) : exact
+                return precision > 0
+                    ? double.Parse(number.ToString("F" + precision, CultureInfo.InvariantCulture), CultureInfo.InvariantCulture)
                     : Math.Round(number * scale, MidpointRounding.ToEven) / scale;
             default:
                 throw context.Error("round: the method must be 'common', 'ceil' or 'floor'");

@@ -20,7 +20,8 @@ internal sealed partial class JinjaParser
     public static Body Parse(string source, JinjaLimits limits)
     {
         if (source.Length > limits.TemplateLength)
-            throw new ChatTemplateException($"The template has {source.Length} characters; at most {limits.TemplateLength} are read ({nameof(JinjaLimits)}.{nameof(JinjaLimits.TemplateLength)}).");
+            throw new ChatTemplateException($"The template has {source.Length} characters; at most {limits.TemplateLength} are read "
+                + $"({nameof(JinjaLimits)}.{nameof(JinjaLimits.TemplateLength)}).");
         var parser = new JinjaParser(JinjaLexer.Read(source), limits);
         return parser.ParseBody();
     }
@@ -67,7 +68,8 @@ internal sealed partial class JinjaParser
     private void Nest()
     {
         if (++_depth > _limits.ParseDepth)
-            throw Error($"The template nests more than {_limits.ParseDepth} expressions and statements ({nameof(JinjaLimits)}.{nameof(JinjaLimits.ParseDepth)})", Current.Position);
+            throw Error($"The template nests more than {_limits.ParseDepth} expressions and statements "
+                + $"({nameof(JinjaLimits)}.{nameof(JinjaLimits.ParseDepth)})", Current.Position);
         if (!RuntimeHelpers.TryEnsureSufficientExecutionStack())
             throw Error("The template nests too deep for this thread's stack", Current.Position);
     }
@@ -120,7 +122,10 @@ internal sealed partial class JinjaParser
                 default:
                     _at--;
                     if (_open.Count > 0)
-                        throw Error($"The tag '{_open.Peek().Tag}' has no end: expected {string.Join(" or ", ends.Select(e => $"'{e}'"))}", _open.Peek().Position);
+                    {
+                        var (tag, position) = _open.Peek();
+                        throw Error($"The tag '{tag}' has no end: expected {string.Join(" or ", ends.Select(e => $"'{e}'"))}", position);
+                    }
                     _depth--;
                     return new Body(statements);
             }
@@ -183,7 +188,9 @@ internal sealed partial class JinjaParser
             case "endif" or "else" or "elif" or "endfor" or "endset" or "endmacro" or "endcall" or "endfilter" or "endwith" or "endblock"
                 or "endgeneration" or "endautoescape" or "endraw":
                 throw Error(
-                    _open.Count == 0 ? $"The tag '{tag.Value}' closes nothing" : $"The tag '{tag.Value}' does not fit the open tag '{_open.Peek().Tag}' of line {_open.Peek().Position.Line}",
+                    _open.TryPeek(out var open)
+                        ? $"The tag '{tag.Value}' does not fit the open tag '{open.Tag}' of line {open.Position.Line}"
+                        : $"The tag '{tag.Value}' closes nothing",
                     tag.Position);
             default:
                 throw Error($"Unknown tag '{tag.Value}'", tag.Position);

@@ -132,7 +132,8 @@ internal static partial class PythonOperators
     private static JinjaText RepeatText(RenderContext context, JinjaText text, BigInteger count)
     {
         if (count * text.Length > context.Limits.StringLength)
-            throw context.Error($"A string of {text.Length} characters times {count} is longer than {context.Limits.StringLength} ({nameof(JinjaLimits)}.{nameof(JinjaLimits.StringLength)})");
+            throw context.Error($"A string of {text.Length} characters times {count} is longer than {context.Limits.StringLength} "
+                + $"({nameof(JinjaLimits)}.{nameof(JinjaLimits.StringLength)})");
         if (text.Length == 0)
             return text;
         var builder = new JinjaTextBuilder(context);

@@ -8,6 +8,9 @@ internal sealed class RenderContext
     // One step pays for this many UTF-16 units, so that building strings is bounded by the same limit as evaluating nodes.
     private const int CharactersPerStep = 256;
 
+    // A template may raise an error of any length.
+    private const int MaxMessageLength = 2000;
+
     private long _stepsLeft;
     private long _charactersLeft;
     private long _uncharged;
@@ -44,7 +47,8 @@ internal sealed class RenderContext
         Position = position;
         Charge(1);
         if (++_depth > Limits.RenderDepth)
-            throw Error($"The template nests more than {Limits.RenderDepth} expressions, statements and calls while rendering ({nameof(JinjaLimits)}.{nameof(JinjaLimits.RenderDepth)})");
+            throw Error($"The template nests more than {Limits.RenderDepth} expressions, statements and calls while rendering "
+                + $"({nameof(JinjaLimits)}.{nameof(JinjaLimits.RenderDepth)})");
         if ((_depth & 15) == 0 && !RuntimeHelpers.TryEnsureSufficientExecutionStack())
             throw Error("The template nests too deep for this thread's stack");
     }
@@ -66,9 +70,11 @@ internal sealed class RenderContext
     public void ChargeString(long added, long existing = 0)
     {
         if (added + existing > Limits.StringLength)
-            throw Error($"The template builds a string of more than {Limits.StringLength} characters ({nameof(JinjaLimits)}.{nameof(JinjaLimits.StringLength)})");
+            throw Error($"The template builds a string of more than {Limits.StringLength} characters "
+                + $"({nameof(JinjaLimits)}.{nameof(JinjaLimits.StringLength)})");
         if ((_charactersLeft -= added) < 0)
-            throw Error($"The template builds more than {Limits.TotalStringLength} characters of strings ({nameof(JinjaLimits)}.{nameof(JinjaLimits.TotalStringLength)})");
+            throw Error($"The template builds more than {Limits.TotalStringLength} characters of strings "
+                + $"({nameof(JinjaLimits)}.{nameof(JinjaLimits.TotalStringLength)})");
         _uncharged += added;
         if (_uncharged >= CharactersPerStep)
         {
@@ -81,11 +87,13 @@ internal sealed class RenderContext
     public void ChargeList(long count)
     {
         if (count > Limits.ListLength)
-            throw Error($"The template builds a list of more than {Limits.ListLength} elements ({nameof(JinjaLimits)}.{nameof(JinjaLimits.ListLength)})");
+            throw Error($"The template builds a list of more than {Limits.ListLength} elements "
+                + $"({nameof(JinjaLimits)}.{nameof(JinjaLimits.ListLength)})");
         Charge(count);
     }
 
-    public ChatTemplateException Error(string message) => new(message, Position.Line, Position.Column);
+    public ChatTemplateException Error(string message) => new(
+        message.Length <= MaxMessageLength ? message : $"{message.AsSpan(0, MaxMessageLength)}... ({message.Length} characters)", Position.Line, Position.Column);
 
     /// <summary>The text written by <paramref name="body"/>, which does not reach the output.</summary>
     public JinjaText Capture(Action body)

@@ -12,7 +12,7 @@ internal static class SequenceFilters
         ["list"] = (c, v, a) => new JinjaList(PythonOperators.ToList(c, JinjaFilters.None(c, "list", v, a))),
         ["items"] = Items,
         ["first"] = (c, v, a) => FirstOf(c, JinjaFilters.None(c, "first", v, a)),
-        ["last"] = (c, v, a) => PythonOperators.ToList(c, JinjaFilters.None(c, "last", v, a)) is { Count: > 0 } items ? items[^1] : new Undefined("No last item, sequence was empty."),
+        ["last"] = (c, v, a) => LastOf(c, JinjaFilters.None(c, "last", v, a)),
         ["reverse"] = Reverse,
         ["join"] = Join,
         ["sort"] = Sort,
@@ -58,6 +58,10 @@ internal static class SequenceFilters
         return new Undefined("No first item, sequence was empty.");
     }
 
+    private static object? LastOf(RenderContext context, object? value) => PythonOperators.ToList(context, value) is { Count: > 0 } items
+        ? items[^1]
+        : new Undefined("No last item, sequence was empty.");
+
     private static object? Reverse(RenderContext context, object? value, CallArguments arguments)
     {
         arguments.Bind(context, "reverse");
@@ -83,7 +87,7 @@ internal static class SequenceFilters
         object?[] path = Or(attribute, null) switch
         {
             null => [],
-            JinjaText text => [.. text.Value.Split('.').Select(p => long.TryParse(p, out var index) && p.All(char.IsAsciiDigit) ? (object)index : JinjaText.Template(p))],
+            JinjaText text => [.. text.Value.Split('.').Select(p => p.All(char.IsAsciiDigit) && long.TryParse(p, out var index) ? (object)index : JinjaText.Template(p))],
             var index => [index],
         };
         return item =>

@@ -28,8 +28,8 @@ internal static class StringMethods
         ["rpartition"] = (c, s, a) => Partition(c, s, a, "rpartition", last: true),
         ["startswith"] = (c, s, a) => HasAffix(c, s, a, "startswith", (x, y) => x.StartsWith(y, StringComparison.Ordinal)),
         ["endswith"] = (c, s, a) => HasAffix(c, s, a, "endswith", (x, y) => x.EndsWith(y, StringComparison.Ordinal)),
-        ["removeprefix"] = (c, s, a) => Text(c, a.Bind(c, "removeprefix", "prefix")[0], "prefix") is var p && s.Value.StartsWith(p.Value, StringComparison.Ordinal) ? s.Slice(p.Length) : s,
-        ["removesuffix"] = (c, s, a) => Text(c, a.Bind(c, "removesuffix", "suffix")[0], "suffix") is var p && s.Value.EndsWith(p.Value, StringComparison.Ordinal) ? s.Slice(0, s.Length - p.Length) : s,
+        ["removeprefix"] = RemovePrefix,
+        ["removesuffix"] = RemoveSuffix,
         ["replace"] = ReplaceMethod,
         ["join"] = (c, s, a) => Join(c, s, PythonOperators.ToList(c, a.Bind(c, "join", "iterable")[0])),
         ["format"] = PythonFormat.Braces,
@@ -53,7 +53,7 @@ internal static class StringMethods
         ["isupper"] = (c, s, a) => IsCase(Self(c, "isupper", s, a), Rune.IsUpper, Rune.IsLower),
         ["islower"] = (c, s, a) => IsCase(Self(c, "islower", s, a), Rune.IsLower, Rune.IsUpper),
         ["istitle"] = (c, s, a) => IsCase(Self(c, "istitle", s, a), _ => true, _ => false) && Title(c, s).Equals(s),
-        ["isidentifier"] = (c, s, a) => Self(c, "isidentifier", s, a) is { Length: > 0 } t && !char.IsDigit(t.Value[0]) && t.Value.All(x => x == '_' || char.IsLetterOrDigit(x)),
+        ["isidentifier"] = (c, s, a) => IsIdentifier(Self(c, "isidentifier", s, a).Value),
         ["isprintable"] = (c, s, a) => PythonText.Repr(c, Self(c, "isprintable", s, a)).Length - 2 == s.Length + s.Value.Count(x => x == '\\'),
     }.ToFrozenDictionary();
 
@@ -280,6 +280,21 @@ internal static class StringMethods
         var affixes = bound[0] is JinjaTuple tuple ? tuple.Items : [bound[0]];
         return affixes.Any(affix => has(part.Value, Text(context, affix, $"{name}()'s argument").Value));
     }
+
+    private static JinjaText RemovePrefix(RenderContext context, JinjaText text, CallArguments arguments)
+    {
+        var prefix = Text(context, arguments.Bind(context, "removeprefix", "prefix")[0], "prefix").Value;
+        return text.Value.StartsWith(prefix, StringComparison.Ordinal) ? text.Slice(prefix.Length) : text;
+    }
+
+    private static JinjaText RemoveSuffix(RenderContext context, JinjaText text, CallArguments arguments)
+    {
+        var suffix = Text(context, arguments.Bind(context, "removesuffix", "suffix")[0], "suffix").Value;
+        return text.Value.EndsWith(suffix, StringComparison.Ordinal) ? text.Slice(0, text.Length - suffix.Length) : text;
+    }
+
+    private static bool IsIdentifier(string text) =>
+        text.Length > 0 && !char.IsDigit(text[0]) && text.All(c => c == '_' || char.IsLetterOrDigit(c));
 
     private static JinjaText ReplaceMethod(RenderContext context, JinjaText text, CallArguments arguments)
     {

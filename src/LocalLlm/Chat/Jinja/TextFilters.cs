@@ -94,8 +94,12 @@ internal static class TextFilters
         var leeway = Or(bound[3], null) is { } given ? Int(context, given, 5, "leeway") : 5;
         if (length < end.CodePointCount || leeway < 0)
             throw context.Error($"truncate: the length must be at least {end.CodePointCount}, the leeway at least 0");
-        if (value is not JinjaText text) // whatever has a length may pass uncut
-            return JinjaFilters.Apply(context, "length", value, CallArguments.None) is long size && size <= (long)length + leeway ? value : Text(context, value, "truncate: the value");
+        if (value is not JinjaText text)
+        {
+            // Whatever has a length may pass uncut.
+            var size = (long)JinjaFilters.Apply(context, "length", value, CallArguments.None)!;
+            return size <= (long)length + leeway ? value : Text(context, value, "truncate: the value");
+        }
         if (text.CodePointCount <= (long)length + leeway)
             return text;
         var kept = text.SliceCodePoints(0, length - end.CodePointCount);
@@ -204,7 +208,8 @@ internal static class TextFilters
                 throw context.Error("urlencode needs pairs");
             if (builder.Length > 0)
                 builder.Append("&");
-            builder.Append(Quote(context, PythonText.Str(context, parts[0]), isQuery: true)).Append("=").Append(Quote(context, PythonText.Str(context, parts[1]), isQuery: true));
+            builder.Append(Quote(context, PythonText.Str(context, parts[0]), isQuery: true)).Append("=");
+            builder.Append(Quote(context, PythonText.Str(context, parts[1]), isQuery: true));
         }
         return builder.ToText();
     }

@@ -5,35 +5,36 @@ namespace LocalLlm.Tests.Chat.Jinja;
 /// <summary>Templates made to hang, to overflow the stack or to eat the memory end in an error.</summary>
 public class HostileTemplateTests
 {
-    public static TheoryData<string, string> Deep => new()
+    // By name, since the runner would print and keep every argument.
+    private static readonly Dictionary<string, string> DeepTemplates = new()
     {
-        { "parentheses", "{{ " + new string('(', 100_000) + "1" + new string(')', 100_000) + " }}" },
-        { "unclosed parentheses", "{{ " + new string('(', 100_000) },
-        { "lists", "{{ " + new string('[', 100_000) + new string(']', 100_000) + " }}" },
-        { "dicts", "{{ " + string.Concat(Enumerable.Repeat("{1:", 100_000)) },
-        { "signs", "{{ " + new string('-', 100_000) + "1 }}" },
-        { "not", "{{ " + string.Concat(Enumerable.Repeat("not ", 100_000)) + "1 }}" },
-        { "inline if", "{{ " + string.Concat(Enumerable.Repeat("1 if 0 else ", 80_000)) + "1 }}" },
-        { "sums", "{{ 1" + string.Concat(Enumerable.Repeat("+1", 100_000)) + " }}" },
-        { "and", "{{ 1" + string.Concat(Enumerable.Repeat(" and 1", 100_000)) + " }}" },
-        { "attributes", "{{ {}" + string.Concat(Enumerable.Repeat(".a", 100_000)) + " }}" },
-        { "calls", "{{ range" + string.Concat(Enumerable.Repeat("()", 100_000)) + " }}" },
-        { "filters", "{{ 1" + string.Concat(Enumerable.Repeat("|abs", 100_000)) + " }}" },
-        { "filter block", "{% filter upper" + string.Concat(Enumerable.Repeat("|upper", 100_000)) + " %}a{% endfilter %}" },
-        { "if blocks", string.Concat(Enumerable.Repeat("{% if 1 %}", 50_000)) },
-        { "for blocks", string.Concat(Enumerable.Repeat("{% for i in x %}", 50_000)) },
-        { "macros", string.Concat(Enumerable.Repeat("{% macro m() %}", 50_000)) },
-        { "targets", "{% for " + new string('(', 100_000) + "a in x %}" },
-        { "subscripts", "{{ " + string.Concat(Enumerable.Repeat("a[", 100_000)) },
-        { "tests", "{{ 1" + string.Concat(Enumerable.Repeat(" is eq(1", 100_000)) },
+        ["parentheses"] = "{{ " + new string('(', 100_000) + "1" + new string(')', 100_000) + " }}",
+        ["unclosed parentheses"] = "{{ " + new string('(', 100_000),
+        ["lists"] = "{{ " + new string('[', 100_000) + new string(']', 100_000) + " }}",
+        ["dicts"] = "{{ " + Many("{1:") + "1" + new string('}', 100_000) + " }}",
+        ["signs"] = "{{ " + new string('-', 100_000) + "1 }}",
+        ["not"] = "{{ " + Many("not ") + "1 }}",
+        ["inline if"] = "{{ " + Many("1 if 0 else ", 80_000) + "1 }}",
+        ["sums"] = "{{ 1" + Many("+1") + " }}",
+        ["and"] = "{{ 1" + Many(" and 1") + " }}",
+        ["attributes"] = "{{ {}" + Many(".a") + " }}",
+        ["calls"] = "{{ range" + Many("()") + " }}",
+        ["filters"] = "{{ 1" + Many("|abs") + " }}",
+        ["filter block"] = "{% filter upper" + Many("|upper") + " %}a{% endfilter %}",
+        ["if blocks"] = Many("{% if 1 %}", 50_000),
+        ["for blocks"] = Many("{% for i in x %}", 50_000),
+        ["macros"] = Many("{% macro m() %}", 50_000),
+        ["targets"] = "{% for " + new string('(', 100_000) + "a" + new string(')', 100_000) + " in x %}",
+        ["subscripts"] = "{{ " + Many("a[") + "1" + new string(']', 100_000) + " }}",
+        ["tests"] = "{{ 1" + Many(" is eq(1") + new string(')', 100_000) + " }}",
+        ["arguments"] = "{{ " + Many("f(") + "1" + new string(')', 100_000) + " }}",
     };
 
+    public static TheoryData<string> DeepNames => [.. DeepTemplates.Keys];
+
     [Theory]
-    [MemberData(nameof(Deep))]
-    public void Render_DeepNesting_EndsInAnError(string name, string template)
-    {
-        JinjaRun.Error(template).Line.ShouldBeGreaterThan(0, name);
-    }
+    [MemberData(nameof(DeepNames))]
+    public void Render_DeepNesting_EndsInAnError(string name) => JinjaRun.Error(DeepTemplates[name]).Line.ShouldBeGreaterThan(0);
 
     [Theory]
     [InlineData("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}")]
@@ -85,7 +86,17 @@ public class HostileTemplateTests
     [InlineData("{{ [1]|batch(1000000000, 0)|list }}")]
     [InlineData("{{ [1]|slice(1000000000)|list }}")]
     [InlineData("{{ 1|round(1000000000) }}{{ 1.5|round(-1000000000) }}{{ 'x' * 99999999 }}")]
-    public void Render_EndlessWork_EndsInAnError(string template) => JinjaRun.Error(template).Line.ShouldBe(1);
+    public void Render_EndlessWork_EndsInAnError(string template) => JinjaRun.Error(template, limits: new() { Steps = 1_000_000 }).Line.ShouldBe(1);
+
+    [Fact]
+    public void Render_EndlessWorkWithTheDefaultLimits_EndsInAnError() =>
+        JinjaRun.Error("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}").Message.ShouldContain(nameof(JinjaLimits.Steps));
+
+    [Fact]
+    public void Render_EndlessMessage_IsCutInTheError() =>
+        JinjaRun.Error("{{ raise_exception('x' * 1000000) }}").Message.Length.ShouldBeLessThan(3000);
+
+    private static string Many(string text, int count = 100_000) => string.Concat(Enumerable.Repeat(text, count));
 
     [Fact]
     public void Parse_TooLong_NamesTheLimit() =>
