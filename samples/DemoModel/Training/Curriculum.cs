@@ -8,9 +8,9 @@ internal static class Curriculum
     {
         < 0.30 => (256, 4096),
         < 0.55 => step % 2 == 0 ? (256, 4096) : (512, 6144),
-        < 0.80 => step % 2 == 0 ? (512, 6144) : (1024, 8192),
-        < 0.92 => step % 2 == 0 ? (1024, 8192) : (2048, 8192),
-        _ => step % 2 == 0 ? (1024, 8192) : (4096, 8192),
+        < 0.72 => step % 2 == 0 ? (512, 6144) : (1024, 8192),
+        < 0.84 => step % 2 == 0 ? (1024, 8192) : (2048, 8192),
+        _ => (step % 3) switch { 0 => (1024, 8192), 1 => (2048, 8192), _ => (4096, 8192) },
     };
 
     /// <summary>What the learning rates are multiplied by: warm-up, plateau, then a linear decay that ends with the time.</summary>
