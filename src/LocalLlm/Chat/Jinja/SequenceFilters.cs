@@ -58,9 +58,13 @@ internal static class SequenceFilters
         return new Undefined("No first item, sequence was empty.");
     }
 
-    private static object? LastOf(RenderContext context, object? value) => PythonOperators.ToList(context, value) is { Count: > 0 } items
-        ? items[^1]
-        : new Undefined("No last item, sequence was empty.");
+    private static object? LastOf(RenderContext context, object? value)
+    {
+        var items = PythonOperators.ToList(context, value);
+        if (items.Count > 0)
+            return items[^1];
+        return new Undefined("No last item, sequence was empty.");
+    }
 
     private static object? Reverse(RenderContext context, object? value, CallArguments arguments)
     {
