@@ -22,6 +22,7 @@ internal static class CommandLine
         train   --out DIR [--minutes N] [--resume] [--seed N]      train; DIR gets checkpoints, and the model in DIR/model
                 [--threads N] [--type bfloat16|float32] [--micro TOKENS] [--muon RATE] [--adam RATE]
                 [--length TOKENS: of every sequence, instead of the curriculum]
+                [--quantize: see old tokens as a 2-bit cache holds them; for the last minutes, with --resume and more --minutes]
         export  --from DIR --out MODEL                             write the model folder of a training's last checkpoint
         score   [--model MODEL] [--dialogues N] [--tokens N]       recall by distance and tool calls over held-out dialogues
                 [--kv none|dense|logquant] [--json FILE] [--wrong: show what is wrong]
@@ -97,6 +98,7 @@ internal static class CommandLine
             OutputFolder = options.Required("out"),
             Minutes = options.Number("minutes", 90),
             Resume = options.Flag("resume"),
+            QuantizesPast = options.Flag("quantize"),
             Seed = options.Integer("seed", 1, 0),
             Threads = options.Integer("threads", Environment.ProcessorCount, 1),
             Compute = options.Text("type", "bfloat16") switch

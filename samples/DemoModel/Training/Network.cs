@@ -46,6 +46,9 @@ internal sealed class Network : IDisposable
 
     public NetworkConfig Config { get; }
 
+    /// <summary>Whether tokens far back are seen as a 2-bit cache holds them; see <see cref="QuantizedAttention"/>.</summary>
+    public bool QuantizesPast { get; set; }
+
     /// <summary>Float32 weights by Hugging Face name, in the order of the forward pass.</summary>
     public Dictionary<string, Tensor> Weights { get; } = [];
 
@@ -91,7 +94,9 @@ internal sealed class Network : IDisposable
         q = Rotate(Norm(q, name + "q_norm.weight"), cos, sin).transpose(1, 2);
         k = Rotate(Norm(k, name + "k_norm.weight"), cos, sin).transpose(1, 2).repeat_interleave(group, dim: 1);
         v = v.transpose(1, 2).repeat_interleave(group, dim: 1);
-        Tensor heads = nn.functional.scaled_dot_product_attention(q, k, v, is_casual: true);
+        Tensor heads = QuantizesPast
+            ? QuantizedAttention.Attend(q, k, v)
+            : nn.functional.scaled_dot_product_attention(q, k, v, is_casual: true);
         return Linear(heads.transpose(1, 2).reshape(batch, tokens, Config.QueryHeads * dim), name + "o_proj.weight");
     }
 

@@ -15,6 +15,9 @@ internal sealed record TrainerOptions
     public required string OutputFolder { get; init; }
     public required double Minutes { get; init; }
     public bool Resume { get; init; }
+
+    /// <summary>Whether to train through a 2-bit cache; see <see cref="QuantizedAttention"/>.</summary>
+    public bool QuantizesPast { get; init; }
     public int Seed { get; init; } = 1;
     public int Threads { get; init; } = Environment.ProcessorCount;
     public ScalarType Compute { get; init; } = ScalarType.Float32;
@@ -28,7 +31,7 @@ internal sealed record TrainerOptions
 /// <summary>Trains the demo model. Length of sequences and learning rate follow the share of the minutes that has passed.</summary>
 internal sealed class Trainer(TrainerOptions options)
 {
-    private static readonly TimeSpan ReportEvery = TimeSpan.FromSeconds(20), ScoreEvery = TimeSpan.FromMinutes(2), SaveEvery = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan ReportEvery = TimeSpan.FromSeconds(20), ScoreEvery = TimeSpan.FromMinutes(2), SaveEvery = TimeSpan.FromMinutes(2);
 
     private sealed record Progress(int Step, long Rows, long Tokens, double ElapsedSeconds);
 
@@ -41,6 +44,7 @@ internal sealed class Trainer(TrainerOptions options)
         string model = Path.Combine(options.OutputFolder, "model");
         BytePairEncoder encoder = options.Resume ? BytePairEncoder.Load(model) : DialogueTokenizer.Train();
         using var network = new Network(options.Network with { VocabularySize = encoder.Count }, options.Compute, options.Seed);
+        network.QuantizesPast = options.QuantizesPast;
         using var optimizer = new Optimizer(network.Weights);
         var rows = new RowMaker(encoder);
         string checkpoint = Path.Combine(options.OutputFolder, "checkpoint.safetensors"), progressFile = Path.Combine(options.OutputFolder, "progress.json");
@@ -64,7 +68,7 @@ internal sealed class Trainer(TrainerOptions options)
             double elapsed = before + watch.Elapsed.TotalSeconds, part = elapsed / 60 / options.Minutes;
             if (part >= 1)
                 break;
-            (int length, int tokens) = options.FixedLength is int fixedLength ? (fixedLength, 4096) : Curriculum.At(part, progress.Step);
+            (int length, int tokens) = options.FixedLength is int fixedLength ? (fixedLength, 4096) : options.QuantizesPast ? Curriculum.Quantized(progress.Step) : Curriculum.At(part, progress.Step);
             double rate = Curriculum.Rate(part, progress.Step);
             Row[] batch = [.. Enumerable.Range(0, tokens / length).Select(i => rows.Make(HashCode(options.Seed, progress.Rows + i), length))];
             loss += Accumulate(workers, network, batch, length);
@@ -82,7 +86,9 @@ internal sealed class Trainer(TrainerOptions options)
             if (elapsed - scored >= ScoreEvery.TotalSeconds || (elapsed < 180 && elapsed - scored >= 45))
             {
                 scored = elapsed;
+                network.QuantizesPast = false;
                 Print("        " + ForcedScorer.Score(network, encoder, 6, Math.Clamp(length * 2, 512, 2048), 7_000_000).Line);
+                network.QuantizesPast = options.QuantizesPast;
             }
 
             if (elapsed - saved >= SaveEvery.TotalSeconds)
