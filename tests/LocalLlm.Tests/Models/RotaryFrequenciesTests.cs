@@ -48,7 +48,13 @@ public class RotaryFrequenciesTests
         // Phi-3.5-mini's lengths, whose attention factor is published as 1.190238.
         var rope = new RopeConfig
         {
-            Type = RopeType.LongRope, Theta = 10_000, RotaryDim = 4, OriginalMaxPositions = 4096, MaxPositions = 131_072, ShortFactors = [1, 2], LongFactors = [4, 8],
+            Type = RopeType.LongRope,
+            Theta = 10_000,
+            RotaryDim = 4,
+            OriginalMaxPositions = 4096,
+            MaxPositions = 131_072,
+            ShortFactors = [1, 2],
+            LongFactors = [4, 8],
         };
 
         var (shortOnes, shortFactor) = RotaryFrequencies.Compute(rope, 4096);

@@ -6,8 +6,8 @@ using Agents.Scenes;
 using Agents.Scoring;
 using DemoModel.Dialogues;
 using LocalLlm;
-using Microsoft.SemanticKernel;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.SemanticKernel;
 
 namespace SK.Connectors.LogQuant.Tests.Samples;
 
