@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Attention;
@@ -25,10 +26,10 @@ internal readonly record struct AttentionState(Tensor Output, Tensor LogSumExp)
         }
 
         var (queries, tokens) = (hidden.shape[0], hidden.shape[1]);
-        scores.view(scores.shape[0], -1, queries, tokens).masked_fill_(hidden, float.NegativeInfinity);
+        scores.view(scores.shape[0], -1, queries, tokens).masked_fill_(hidden, Scalars.NegativeInfinity);
         var maskedLse = scores.logsumexp(-1, keepdim: true);
         // A query that sees nothing has −∞ everywhere; −∞ − −∞ would be NaN.
-        var shift = maskedLse.clamp_min(float.MinValue);
+        var shift = maskedLse.clamp_min(Scalars.LowestFloat);
         return new AttentionState(scores.sub_(shift).exp_().bmm(values), maskedLse);
     }
 
@@ -36,7 +37,7 @@ internal readonly record struct AttentionState(Tensor Output, Tensor LogSumExp)
     public AttentionState Merge(AttentionState other)
     {
         var lse = LogSumExp.logaddexp(other.LogSumExp);
-        var output = Output * (LogSumExp - lse).exp_();
-        return new AttentionState(output.addcmul_(other.Output, (other.LogSumExp - lse).exp_(), 1), lse);
+        var output = Output * LogSumExp.sub(lse).exp_();
+        return new AttentionState(output.addcmul_(other.Output, other.LogSumExp.sub(lse).exp_(), Scalars.One), lse);
     }
 }

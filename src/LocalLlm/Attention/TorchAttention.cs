@@ -1,5 +1,6 @@
 using LocalLlm.Batching;
 using LocalLlm.KvCache;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Attention;
@@ -125,7 +126,8 @@ internal sealed class TorchAttention : IAttentionBackend
             if (queryHeads % kvHeads != 0)
                 throw new ArgumentException($"{queryHeads} query heads cannot share {kvHeads} KV heads evenly.", nameof(q));
             QueryHeadRows = queryHeads * count;
-            Rows = q.reshape(count, kvHeads, -1, headDim).permute(1, 2, 0, 3).to(ScalarType.Float32).mul(scale).reshape(kvHeads, -1, headDim);
+            using var factor = scale.ToScalar(); // alive during the native call
+            Rows = q.reshape(count, kvHeads, -1, headDim).permute(1, 2, 0, 3).to(ScalarType.Float32).mul(factor).reshape(kvHeads, -1, headDim);
         }
 
         /// <summary>[Hkv, g·n, D] float32, scaled.</summary>

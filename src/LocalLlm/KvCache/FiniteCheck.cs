@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using static TorchSharp.torch;
 
 namespace LocalLlm.KvCache;
@@ -15,7 +16,7 @@ internal static class FiniteCheck
     {
         using var scope = NewDisposeScope();
         // One number to wait for. A finite sum proves that all summands are finite; another may also be an overflow, so it is looked into.
-        var sum = k.sum(ScalarType.Float32).add_(v.sum(ScalarType.Float32));
+        var sum = k.sum(ScalarType.Float32).add_(v.sum(ScalarType.Float32), Scalars.One);
         if (float.IsFinite(sum.item<float>()))
             return;
         RequireAll(layer, position, k, "key");

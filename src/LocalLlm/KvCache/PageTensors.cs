@@ -1,4 +1,6 @@
+using LocalLlm.Interop;
 using LocalLlm.Quantization;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace LocalLlm.KvCache;
@@ -6,6 +8,9 @@ namespace LocalLlm.KvCache;
 /// <summary>The codec of <see cref="PageCodec"/> in torch operations, all heads and pages at once; bit-equal to it on CPU and CUDA.</summary>
 internal static class PageTensors
 {
+    private static readonly Scalar ScaleOfRange = PageCodec.ScaleOfRange.ToScalar();
+    private static readonly Scalar MaxCode = PageLayout.MaxCode.ToScalar();
+
     private const int ByteCodes = 4;
 
     /// <summary>Quantises one page of one layer.</summary>
@@ -74,7 +79,7 @@ internal static class PageTensors
             .permute(1, 0, 2, 4, 3).contiguous().view(heads, pages * layout.ValueLanes * sizeof(uint), 1, headDim);
         var values = valueBytes.bitwise_right_shift(shifts).bitwise_and_(mask) // [H, N·W/4, 4, D]
             .view(heads, pages, window, headDim).to(ScalarType.Float32);
-        values.mul_(ByToken(layout.ValueScaleIndex)).add_(ByToken(layout.ValueMinimumIndex));
+        values.mul_(ByToken(layout.ValueScaleIndex)).add_(ByToken(layout.ValueMinimumIndex), Scalars.One);
 
         return (keys.view(heads, headDim, pages * window).transpose(1, 2).MoveToOuterDisposeScope(),
             values.view(heads, pages * window, headDim).MoveToOuterDisposeScope());
@@ -95,10 +100,10 @@ internal static class PageTensors
     private static (Tensor Codes, Tensor Scale, Tensor Minimum) Fit(Tensor x, int dimension)
     {
         var wideMinimum = x.amin([dimension], keepdim: true).to(ScalarType.Float16).to(ScalarType.Float32).add_(0); // −0 becomes +0
-        var scale = x.amax([dimension], keepdim: true).sub_(wideMinimum).clamp_min_(0).add_(0).mul_(PageCodec.ScaleOfRange).to(ScalarType.Float16);
+        var scale = x.amax([dimension], keepdim: true).sub_(wideMinimum).clamp_min_(Scalars.Zero).add_(Scalars.Zero, Scalars.One).mul_(ScaleOfRange).to(ScalarType.Float16);
         var wideScale = scale.to(ScalarType.Float32);
-        var divisor = wideScale.masked_fill(wideScale.eq(0), float.PositiveInfinity);
-        var codes = x.sub(wideMinimum).div_(divisor).round_().clamp_(0, PageLayout.MaxCode).to(ScalarType.Byte).contiguous();
+        var divisor = wideScale.masked_fill(wideScale.eq(Scalars.Zero), Scalars.PositiveInfinity);
+        var codes = x.sub(wideMinimum).div_(divisor).round_().clamp_(Scalars.Zero, MaxCode).to(ScalarType.Byte).contiguous();
         return (codes, scale, wideMinimum.to(ScalarType.Float16));
     }
 

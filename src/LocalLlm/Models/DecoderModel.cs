@@ -1,5 +1,6 @@
 using LocalLlm.Attention;
 using LocalLlm.Batching;
+using LocalLlm.Interop;
 using LocalLlm.Loading;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -86,8 +87,8 @@ internal sealed class DecoderModel : IDisposable
             // One scope a layer, so that a step's memory does not grow with the layers; x itself is changed in place.
             using var layerScope = NewDisposeScope();
             var layerWeights = weights.Layers[layer];
-            x.add_(Attend(layer, Norm(x, layerWeights.InputNorm), cosine, sine, batch, attention));
-            x.add_(FeedForward(Norm(x, layerWeights.PostAttentionNorm), layerWeights));
+            x.add_(Attend(layer, Norm(x, layerWeights.InputNorm), cosine, sine, batch, attention), Scalars.One);
+            x.add_(FeedForward(Norm(x, layerWeights.PostAttentionNorm), layerWeights), Scalars.One);
         }
 
         var last = Norm(x.index_select(0, batch.LogitRows), weights.FinalNorm);   // [L, H]
@@ -135,7 +136,7 @@ internal sealed class DecoderModel : IDisposable
     {
         using var scope = NewDisposeScope();
         var wide = x.to(ScalarType.Float32);
-        var inverse = wide.square().mean([-1], keepdim: true).add_(normEpsilon).rsqrt_();
+        var inverse = wide.square().mean([-1], keepdim: true).add_(normEpsilon, Scalars.One).rsqrt_();
         return wide.mul(inverse).to(x.dtype).mul_(weight).MoveToOuterDisposeScope();
     }
 }
