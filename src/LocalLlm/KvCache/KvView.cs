@@ -16,12 +16,12 @@ internal sealed record KvView(IReadOnlyList<KvPages> Pages, Tensor Keys, Tensor 
 /// <summary>N ≥ 1 pages of one layer that lie together in memory.</summary>
 /// <param name="Layout">The byte layout, the same for all pages of a cache.</param>
 /// <param name="Codes">[N, Hkv, <see cref="PageLayout.CodeBytes"/>] uint8.</param>
-/// <param name="Scales">[N, Hkv, <see cref="PageLayout.ScaleCount"/>] float16.</param>
-/// <param name="Positions">[N, W] int32: the position in the sequence of each slot.</param>
+/// <param name="Scales">[N, Hkv, <see cref="PageLayout.ScaleCount"/>] of <see cref="PageTensors.ScaleType"/>.</param>
+/// <param name="Positions">[N, P] int32: the position in the sequence of each slot.</param>
 internal sealed record KvPages(PageLayout Layout, Tensor Codes, Tensor Scales, Tensor Positions)
 {
-    /// <summary>N·W: tokens of all the pages.</summary>
-    public long Tokens => Codes.shape[0] * Layout.Window;
+    /// <summary>N·P: tokens of all the pages.</summary>
+    public long Tokens => Codes.shape[0] * Layout.Tokens;
 }
 
 /// <summary>The positions of a layer's rows: first a sparse set, then consecutive ones.</summary>

@@ -18,8 +18,8 @@ internal sealed class PageBlock
     public PageBlock(PageLayout layout, KvShape shape)
         : this(
             empty([shape.Layers, Pages, shape.KvHeads, layout.CodeBytes], ScalarType.Byte, shape.Device),
-            empty([shape.Layers, Pages, shape.KvHeads, layout.ScaleCount], ScalarType.Float16, shape.Device),
-            empty([Pages, layout.Window], ScalarType.Int32, shape.Device))
+            empty([shape.Layers, Pages, shape.KvHeads, layout.ScaleCount], PageTensors.ScaleType(layout), shape.Device),
+            empty([Pages, layout.Tokens], ScalarType.Int32, shape.Device))
     {
     }
 
@@ -29,10 +29,10 @@ internal sealed class PageBlock
     /// <summary>[L, Pages, Hkv, CodeBytes] uint8.</summary>
     public Tensor Codes { get; }
 
-    /// <summary>[L, Pages, Hkv, ScaleCount] float16.</summary>
+    /// <summary>[L, Pages, Hkv, ScaleCount] of <see cref="PageTensors.ScaleType"/>.</summary>
     public Tensor Scales { get; }
 
-    /// <summary>[Pages, W] int32.</summary>
+    /// <summary>[Pages, P] int32.</summary>
     public Tensor Positions { get; }
 
     /// <summary>True if another cache uses this block too.</summary>

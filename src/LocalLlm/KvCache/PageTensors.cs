@@ -1,4 +1,3 @@
-using LocalLlm.Interop;
 using LocalLlm.Quantization;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -8,120 +7,114 @@ namespace LocalLlm.KvCache;
 /// <summary>The codec of <see cref="PageCodec"/> in torch operations, all heads and pages at once; bit-equal to it on CPU and CUDA.</summary>
 internal static class PageTensors
 {
-    private static readonly Scalar ScaleOfRange = PageCodec.ScaleOfRange.ToScalar();
-    private static readonly Scalar MaxCode = PageLayout.MaxCode.ToScalar();
-
-    private const int ByteCodes = 4;
+    /// <summary>The type of a scale record's elements.</summary>
+    public static ScalarType ScaleType(PageLayout layout) => layout.Scales == KvScaleFormat.Byte ? ScalarType.Byte : ScalarType.Float16;
 
     /// <summary>Quantises one page of one layer.</summary>
     /// <param name="layout">The layout.</param>
-    /// <param name="keys">[Hkv, W, D] in any floating type.</param>
-    /// <param name="values">[Hkv, W, D].</param>
+    /// <param name="keys">[Hkv, P, D] in any floating type.</param>
+    /// <param name="values">[Hkv, P, D].</param>
     /// <param name="layer">The layer, for messages.</param>
-    /// <returns>Codes [Hkv, CodeBytes] uint8 and scales [Hkv, ScaleCount] float16.</returns>
-    /// <exception cref="LocalLlmException">A number is NaN, infinite or beyond fp16's range.</exception>
-    public static (Tensor Codes, Tensor Scales) Quantize(PageLayout layout, Tensor keys, Tensor values, int layer)
+    /// <param name="clipSearch">
+    /// Seek each group's best scale and minimum. Its sums have an order that torch operations do not keep, so the scalar codec does it in host memory.
+    /// </param>
+    /// <returns>Codes [Hkv, CodeBytes] uint8 and scales [Hkv, ScaleCount] of <see cref="ScaleType"/>.</returns>
+    /// <exception cref="LocalLlmException">A number is NaN, infinite or beyond the scales' range.</exception>
+    public static (Tensor Codes, Tensor Scales) Quantize(PageLayout layout, Tensor keys, Tensor values, int layer, bool clipSearch = false)
     {
         using var scope = NewDisposeScope();
-        var heads = keys.shape[0];
-        var (keyCodes, keyScale, keyMinimum) = Fit(keys.to(ScalarType.Float32), 1);
-
-        var wideValues = values.to(ScalarType.Float32);
-        var (codes, scales, minima) = (new Tensor[layout.Groups], new Tensor[layout.Groups], new Tensor[layout.Groups]);
-        for (var group = 0; group < layout.Groups; group++)
-            (codes[group], scales[group], minima[group]) = Fit(wideValues.narrow(2, PageLayout.GroupStart(group), layout.GroupSize(group)), 2);
-
-        // [H, D] and [H, D], then per group [H, W]: the order of the scale record.
-        var allScales = cat([keyScale.flatten(1), keyMinimum.flatten(1), .. scales.Select(s => s.flatten(1)), .. minima.Select(m => m.flatten(1))], 1);
-        if (!allScales.isfinite().all().item<bool>())
-            throw NotFinite(layout, keys, values, layer);
-
-        var weights = tensor(new byte[] { 1, 4, 16, 64 }, device: keys.device);
-        // Keys: the four codes of a byte are neighbouring channels. Unused channels of the last lane stay 0.
-        var padding = layout.KeyLanes * PageLayout.LaneCodes - layout.HeadDim;
-        if (padding > 0)
-            keyCodes = cat([keyCodes, zeros(heads, layout.Window, padding, ScalarType.Byte, keys.device)], 2);
-        var keyBytes = Pack(keyCodes.view(heads, layout.Window, -1, ByteCodes), weights, 3)
-            .view(heads, layout.Window, layout.KeyLanes, sizeof(uint))
-            .transpose(1, 2); // [H, lane, token, byte]
-
-        // Values: the four codes of a byte are neighbouring tokens.
-        var valueCodes = layout.Groups == 1 ? codes[0] : cat(codes, 2);
-        var valueBytes = Pack(valueCodes.view(heads, layout.ValueLanes, sizeof(uint), ByteCodes, layout.HeadDim), weights.view(ByteCodes, 1), 3)
-            .transpose(2, 3); // [H, lane, channel, byte]
-
-        var allCodes = cat([keyBytes.reshape(heads, -1), valueBytes.reshape(heads, -1)], 1);
-        return (allCodes.MoveToOuterDisposeScope(), allScales.MoveToOuterDisposeScope());
+        var (wideKeys, wideValues) = (keys.to(ScalarType.Float32), values.to(ScalarType.Float32));
+        var (codes, scales) = clipSearch
+            ? QuantizeInHostMemory(layout, wideKeys, wideValues, layer)
+            : Quantize(layout, wideKeys, wideValues, layer);
+        return (codes.MoveToOuterDisposeScope(), scales.MoveToOuterDisposeScope());
     }
 
     /// <summary>Reads pages of one layer back.</summary>
     /// <param name="layout">The layout.</param>
     /// <param name="codes">[N, Hkv, CodeBytes] uint8.</param>
-    /// <param name="scales">[N, Hkv, ScaleCount] float16.</param>
-    /// <returns>Keys and values, [Hkv, N·W, D] float32, page after page. In the keys' memory the tokens are innermost.</returns>
+    /// <param name="scales">[N, Hkv, ScaleCount] of <see cref="ScaleType"/>.</param>
+    /// <returns>Keys and values, [Hkv, N·P, D] float32, page after page. In the keys' memory the tokens are innermost.</returns>
     public static (Tensor Keys, Tensor Values) Dequantize(PageLayout layout, Tensor codes, Tensor scales)
     {
         using var scope = NewDisposeScope();
-        var (pages, heads, window, headDim) = (codes.shape[0], codes.shape[1], layout.Window, layout.HeadDim);
-        var (shifts, mask) = (tensor(new byte[] { 0, 2, 4, 6 }, device: codes.device), tensor((byte)PageLayout.MaxCode, device: codes.device));
-        shifts = shifts.view(ByteCodes, 1);
-        var wideScales = scales.transpose(0, 1).contiguous().to(ScalarType.Float32); // [H, N, ScaleCount]
+        var (pages, heads, tokens, headDim) = (codes.shape[0], codes.shape[1], layout.Tokens, layout.HeadDim);
 
-        // The bytes are brought into order before they are unpacked: a quarter of the codes, a sixteenth of the floats. The innermost
-        // dimension stays long, so that the loops over it are vectorised: tokens for keys, channels for values.
-        var keyBytes = codes.narrow(2, 0, layout.KeyCodeBytes).view(pages, heads, layout.KeyLanes, window, sizeof(uint))
-            .permute(1, 2, 4, 0, 3).contiguous().view(heads, -1, 1, pages * window);
-        var keys = keyBytes.bitwise_right_shift(shifts).bitwise_and_(mask) // [H, D/4, 4, N·W]
-            .view(heads, -1, pages, window).narrow(1, 0, headDim).to(ScalarType.Float32);
-        keys.mul_(ByChannel(PageLayout.KeyScaleIndex)).add_(ByChannel(layout.KeyMinimumIndex)); // [H, D, N, W]
+        var keys = CodePlanes.UnpackKeys(layout, codes).to(ScalarType.Float32); // [H, D, N, P]
+        var (keyScale, keyMinimum) = Scales(PageLayout.KeyScaleIndex, layout.KeyMinimumIndex, layout.Channels);
+        keys.mul_(ByChannel(keyScale)).add_(ByChannel(keyMinimum));
 
-        var valueBytes = codes.narrow(2, layout.KeyCodeBytes, layout.ValueCodeBytes).view(pages, heads, layout.ValueLanes, headDim, sizeof(uint))
-            .permute(1, 0, 2, 4, 3).contiguous().view(heads, pages * layout.ValueLanes * sizeof(uint), 1, headDim);
-        var values = valueBytes.bitwise_right_shift(shifts).bitwise_and_(mask) // [H, N·W/4, 4, D]
-            .view(heads, pages, window, headDim).to(ScalarType.Float32);
-        values.mul_(ByToken(layout.ValueScaleIndex)).add_(ByToken(layout.ValueMinimumIndex), Scalars.One);
+        var values = CodePlanes.UnpackValues(layout, codes).to(ScalarType.Float32); // [H, N, P, D]
+        var (valueScale, valueMinimum) = Scales(layout.ValueScaleIndex, layout.ValueMinimumIndex, layout.Groups * tokens);
+        values.mul_(ByToken(valueScale)).add_(ByToken(valueMinimum));
 
-        return (keys.view(heads, headDim, pages * window).transpose(1, 2).MoveToOuterDisposeScope(),
-            values.view(heads, pages * window, headDim).MoveToOuterDisposeScope());
+        return (keys.view(heads, headDim, pages * tokens).transpose(1, 2).MoveToOuterDisposeScope(),
+            values.view(heads, pages * tokens, headDim).MoveToOuterDisposeScope());
 
-        Tensor ByChannel(int index) => wideScales.narrow(2, index, headDim).transpose(1, 2).unsqueeze(3); // [H, D, N, 1]
+        (Tensor Scale, Tensor Minimum) Scales(int scaleIndex, int minimumIndex, int count) =>
+            ScaleTensors.Decode(layout.Scales, Section(scaleIndex, count), Section(minimumIndex, count));
 
-        Tensor ByToken(int index) => PerChannel(layout, wideScales.narrow(2, index, layout.Groups * window)); // [H, N, W, D or 1]
-    }
+        Tensor Section(int index, int count) => scales.narrow(2, index, count).transpose(0, 1); // [H, N, count]
 
-    // [H, N, G·W] → [H, N, W, D], or [H, N, W, 1] where one group holds all channels.
-    private static Tensor PerChannel(PageLayout layout, Tensor numbers)
-    {
-        var groups = numbers.view(numbers.shape[0], numbers.shape[1], layout.Groups, layout.Window).transpose(2, 3);
-        return layout.Groups == 1 ? groups : groups.repeat_interleave(PageLayout.GroupChannels, 3).narrow(3, 0, layout.HeadDim);
-    }
+        Tensor ByChannel(Tensor numbers) => numbers.narrow(2, 0, headDim).transpose(1, 2).unsqueeze(3); // [H, D, N, 1]
 
-    // Groups lie along `dimension`. Codes have the shape of x and are contiguous; scale and minimum keep the dimension with size 1.
-    private static (Tensor Codes, Tensor Scale, Tensor Minimum) Fit(Tensor x, int dimension)
-    {
-        var wideMinimum = x.amin([dimension], keepdim: true).to(ScalarType.Float16).to(ScalarType.Float32).add_(0); // −0 becomes +0
-        var scale = x.amax([dimension], keepdim: true).sub_(wideMinimum).clamp_min_(Scalars.Zero).add_(Scalars.Zero, Scalars.One).mul_(ScaleOfRange).to(ScalarType.Float16);
-        var wideScale = scale.to(ScalarType.Float32);
-        var divisor = wideScale.masked_fill(wideScale.eq(Scalars.Zero), Scalars.PositiveInfinity);
-        var codes = x.sub(wideMinimum).div_(divisor).round_().clamp_(Scalars.Zero, MaxCode).to(ScalarType.Byte).contiguous();
-        return (codes, scale, wideMinimum.to(ScalarType.Float16));
-    }
-
-    private static Tensor Pack(Tensor codes, Tensor weights, int dimension) =>
-        codes.mul(weights).sum(dimension, type: ScalarType.Int32).to(ScalarType.Byte);
-
-    private static LocalLlmException NotFinite(PageLayout layout, Tensor keys, Tensor values, int layer)
-    {
-        foreach (var (name, numbers) in new[] { ("key", keys), ("value", values) })
+        Tensor ByToken(Tensor numbers) // [H, N, G·P] → [H, N, P, D], or [H, N, P, 1] where one group holds all channels
         {
-            var (low, high) = (numbers.min().to(ScalarType.Float32).item<float>(), numbers.max().to(ScalarType.Float32).item<float>());
-            if (!float.IsFinite(low) || !float.IsFinite(high))
-                return new LocalLlmException($"Layer {layer}: a {name} of the {layout.Window} tokens of a page is not finite; no page can hold it.");
-            if (MathF.Max(MathF.Abs(low), MathF.Abs(high)) > (float)Half.MaxValue)
-                return new LocalLlmException($"Layer {layer}: {name}s range from {low} to {high}; a page's fp16 scales end at ±65504. "
-                    + $"Use {nameof(KvCacheOptions)}.{nameof(KvCacheOptions.Kind)} = {nameof(KvCacheKind.Dense)} for this model.");
+            var groups = numbers.reshape(heads, pages, layout.Groups, tokens).transpose(2, 3);
+            return layout.Groups == 1 ? groups : groups.repeat_interleave(PageLayout.GroupChannels, 3).narrow(3, 0, headDim);
+        }
+    }
+
+    private static (Tensor Codes, Tensor Scales) Quantize(PageLayout layout, Tensor keys, Tensor values, int layer)
+    {
+        var heads = keys.shape[0];
+        var (keyCodes, keyScale, keyMinimum, keysFit) = ScaleTensors.Fit(layout.Scales, keys, 1, layout.KeyMaxCode);
+
+        var groups = Enumerable.Range(0, layout.Groups)
+            .Select(g => ScaleTensors.Fit(layout.Scales, values.narrow(2, PageLayout.GroupStart(g), layout.GroupSize(g)), 2, layout.ValueMaxCode)).ToArray();
+        var fit = groups.Aggregate(keysFit, (all, g) => all.logical_and_(g.Fits));
+        if (!fit.item<bool>())
+            throw Fault(layout, keys, values, layer);
+
+        // [H, D'] and [H, D'], then per group [H, P]: the order of the scale record.
+        var padding = zeros(heads, layout.Channels - layout.HeadDim, ScaleType(layout), keys.device);
+        var scales = cat(
+            [keyScale.flatten(1), padding, keyMinimum.flatten(1), padding, .. groups.Select(g => g.Scale.flatten(1)), .. groups.Select(g => g.Minimum.flatten(1))], 1);
+        var codes = CodePlanes.Pack(layout, keyCodes, groups.Length == 1 ? groups[0].Codes : cat([.. groups.Select(g => g.Codes)], 2));
+        return (codes, scales);
+    }
+
+    private static (Tensor Codes, Tensor Scales) QuantizeInHostMemory(PageLayout layout, Tensor keys, Tensor values, int layer)
+    {
+        var (heads, device) = ((int)keys.shape[0], keys.device);
+        var (allKeys, allValues) = (keys.cpu().contiguous().data<float>().ToArray(), values.cpu().contiguous().data<float>().ToArray());
+        var (codes, scales) = (new byte[heads * layout.CodeBytes], new byte[heads * layout.ScaleBytes]);
+        var numbers = layout.Tokens * layout.HeadDim;
+        for (var head = 0; head < heads; head++)
+        {
+            PageCodec.Quantize(
+                layout, allKeys.AsSpan(head * numbers, numbers), allValues.AsSpan(head * numbers, numbers),
+                codes.AsSpan(head * layout.CodeBytes, layout.CodeBytes), scales.AsSpan(head * layout.ScaleBytes, layout.ScaleBytes), layer, clipSearch: true);
         }
 
-        return new LocalLlmException($"Layer {layer}: the scales of a page are not finite.");
+        var scaleTensor = layout.Scales == KvScaleFormat.Byte
+            ? tensor(scales, device: device)
+            : tensor(System.Runtime.InteropServices.MemoryMarshal.Cast<byte, Half>(scales).ToArray(), device: device);
+        return (tensor(codes, device: device).view(heads, layout.CodeBytes), scaleTensor.view(heads, layout.ScaleCount));
+    }
+
+    // The scalar codec stops at the first group that does not fit and says which it is.
+    private static LocalLlmException Fault(PageLayout layout, Tensor keys, Tensor values, int layer)
+    {
+        try
+        {
+            QuantizeInHostMemory(layout, keys, values, layer);
+        }
+        catch (LocalLlmException fault)
+        {
+            return fault;
+        }
+
+        return new LocalLlmException($"Layer {layer}: numbers of a page fit no scale."); // unless the codecs differ, there was such a group
     }
 }

@@ -3,59 +3,59 @@ using System.Buffers.Binary;
 namespace LocalLlm.Quantization;
 
 /// <summary>
-/// The 2-bit codec of one KV head's part of a page, one number at a time: the specification in code. Every other implementation gives the
-/// same bytes and, dequantised, the same floats, bit for bit.
+/// The codec of one KV head's part of a page, one number at a time: the specification in code. Every other implementation gives the same bytes
+/// and, dequantised, the same floats, bit for bit.
 /// </summary>
 /// <remarks>
-/// A group of numbers x (keys: one channel over all tokens; values: one token over a group of channels) becomes
-/// m = fp16(min x), s = fp16(max(0, max x − m)·⅓), code = clamp(round((x − m) / s), 0, 3), all in float32, ties to even; s = 0 makes every code 0; m is never −0.
+/// A group of numbers x (keys: one channel over all tokens; values: one token over a group of channels) becomes a scale s and a minimum m in their
+/// stored form (<see cref="ScaleCodec"/>) and code = clamp(round((x − m) / s), 0, 2ᵇ − 1), all in float32, ties to even; s = 0 makes every code 0.
 /// It is read back as code·s + m. The product is exact in float32, so a fused multiply-add changes nothing.
 /// </remarks>
 internal static class PageCodec
 {
-    /// <summary>The factor of a group's range that makes its scale. A multiplication: GPUs do not divide by a constant exactly.</summary>
-    public const float ScaleOfRange = 1f / PageLayout.MaxCode;
-
     /// <summary>Quantises one KV head of one page.</summary>
     /// <param name="layout">The layout.</param>
-    /// <param name="keys">[W][D].</param>
-    /// <param name="values">[W][D].</param>
+    /// <param name="keys">[P][D].</param>
+    /// <param name="values">[P][D].</param>
     /// <param name="codes">Receives <see cref="PageLayout.CodeBytes"/> bytes.</param>
-    /// <param name="scales">Receives <see cref="PageLayout.ScaleCount"/> numbers.</param>
+    /// <param name="scales">Receives <see cref="PageLayout.ScaleBytes"/> bytes: little-endian fp16 numbers, or bytes.</param>
     /// <param name="layer">The layer, for messages.</param>
-    /// <exception cref="LocalLlmException">A number is NaN, infinite or beyond fp16's range; <paramref name="codes"/> and <paramref name="scales"/> hold no page then.</exception>
+    /// <param name="clipSearch">Seek each group's best scale and minimum (<see cref="ClipSearch"/>) instead of those of its range.</param>
+    /// <exception cref="LocalLlmException">
+    /// A number is NaN, infinite or beyond the scales' range; <paramref name="codes"/> and <paramref name="scales"/> hold no page then.
+    /// </exception>
     public static void Quantize(
-        PageLayout layout, ReadOnlySpan<float> keys, ReadOnlySpan<float> values, Span<byte> codes, Span<Half> scales, int layer)
+        PageLayout layout, ReadOnlySpan<float> keys, ReadOnlySpan<float> values, Span<byte> codes, Span<byte> scales, int layer,
+        bool clipSearch = false)
     {
-        var (window, headDim) = (layout.Window, layout.HeadDim);
-        RequireLength(keys.Length, window * headDim, nameof(keys));
-        RequireLength(values.Length, window * headDim, nameof(values));
-        RequireLength(codes.Length, layout.CodeBytes, nameof(codes));
-        RequireLength(scales.Length, layout.ScaleCount, nameof(scales));
+        var (tokens, headDim) = (layout.Tokens, layout.HeadDim);
+        RequireLengths(layout, keys.Length, values.Length, codes.Length, scales.Length);
         codes.Clear();
+        scales.Clear(); // of padded channels nothing else is written
 
         for (var channel = 0; channel < headDim; channel++)
         {
-            var (scale, minimum) = Fit(keys, channel, headDim, window, layer, "key");
-            scales[PageLayout.KeyScaleIndex + channel] = scale;
-            scales[layout.KeyMinimumIndex + channel] = minimum;
-            for (var token = 0; token < window; token++)
-                SetCode(codes, KeyLane(layout, token, channel), channel % PageLayout.LaneCodes, Code(keys[token * headDim + channel], scale, minimum));
+            var group = new NumberGroup(keys[channel..], headDim, tokens, layout.KeyMaxCode);
+            if (!TryFit(group, layout.Scales, clipSearch, out var scale))
+                throw new PageFault(true, -1, channel, group.Low, group.High).ToException(layout, layer);
+            WriteScale(layout, scales, PageLayout.KeyScaleIndex + channel, scale.ScaleBits);
+            WriteScale(layout, scales, layout.KeyMinimumIndex + channel, scale.MinimumBits);
+            for (var token = 0; token < tokens; token++)
+                SetKeyCode(layout, codes, token, channel, group.Code(token, scale));
         }
 
-        for (var token = 0; token < window; token++)
+        for (var token = 0; token < tokens; token++)
         {
-            for (var group = 0; group < layout.Groups; group++)
+            for (var index = 0; index < layout.Groups; index++)
             {
-                var first = PageLayout.GroupStart(group);
-                var (scale, minimum) = Fit(values, token * headDim + first, 1, layout.GroupSize(group), layer, "value");
-                scales[layout.ValueScaleIndex + group * window + token] = scale;
-                scales[layout.ValueMinimumIndex + group * window + token] = minimum;
-                for (var channel = first; channel < first + layout.GroupSize(group); channel++)
-                {
-                    var code = Code(values[token * headDim + channel], scale, minimum);
-                    SetCode(codes, ValueLane(layout, token, channel), token % PageLayout.LaneCodes, code);
-                }
+                var first = PageLayout.GroupStart(index);
+                var group = new NumberGroup(values[(token * headDim + first)..], 1, layout.GroupSize(index), layout.ValueMaxCode);
+                if (!TryFit(group, layout.Scales, clipSearch, out var scale))
+                    throw new PageFault(false, token, first, group.Low, group.High).ToException(layout, layer);
+                WriteScale(layout, scales, layout.ValueScaleIndex + index * tokens + token, scale.ScaleBits);
+                WriteScale(layout, scales, layout.ValueMinimumIndex + index * tokens + token, scale.MinimumBits);
+                for (var channel = 0; channel < group.Count; channel++)
+                    SetValueCode(layout, codes, token, first + channel, group.Code(channel, scale));
             }
         }
     }
@@ -63,78 +63,119 @@ internal static class PageCodec
     /// <summary>Reads one KV head of one page back.</summary>
     /// <param name="layout">The layout.</param>
     /// <param name="codes"><see cref="PageLayout.CodeBytes"/> bytes.</param>
-    /// <param name="scales"><see cref="PageLayout.ScaleCount"/> numbers.</param>
-    /// <param name="keys">Receives [W][D].</param>
-    /// <param name="values">Receives [W][D].</param>
+    /// <param name="scales"><see cref="PageLayout.ScaleBytes"/> bytes.</param>
+    /// <param name="keys">Receives [P][D].</param>
+    /// <param name="values">Receives [P][D].</param>
     public static void Dequantize(
-        PageLayout layout, ReadOnlySpan<byte> codes, ReadOnlySpan<Half> scales, Span<float> keys, Span<float> values)
+        PageLayout layout, ReadOnlySpan<byte> codes, ReadOnlySpan<byte> scales, Span<float> keys, Span<float> values)
     {
-        var (window, headDim) = (layout.Window, layout.HeadDim);
-        RequireLength(keys.Length, window * headDim, nameof(keys));
-        RequireLength(values.Length, window * headDim, nameof(values));
-        RequireLength(codes.Length, layout.CodeBytes, nameof(codes));
-        RequireLength(scales.Length, layout.ScaleCount, nameof(scales));
+        var (tokens, headDim) = (layout.Tokens, layout.HeadDim);
+        RequireLengths(layout, keys.Length, values.Length, codes.Length, scales.Length);
 
-        for (var token = 0; token < window; token++)
+        for (var token = 0; token < tokens; token++)
         {
             for (var channel = 0; channel < headDim; channel++)
             {
-                var group = channel / PageLayout.GroupChannels;
-                var keyCode = GetCode(codes, KeyLane(layout, token, channel), channel % PageLayout.LaneCodes);
-                keys[token * headDim + channel] =
-                    keyCode * (float)scales[PageLayout.KeyScaleIndex + channel] + (float)scales[layout.KeyMinimumIndex + channel];
-                var valueCode = GetCode(codes, ValueLane(layout, token, channel), token % PageLayout.LaneCodes);
-                values[token * headDim + channel] =
-                    valueCode * (float)scales[layout.ValueScaleIndex + group * window + token]
-                    + (float)scales[layout.ValueMinimumIndex + group * window + token];
+                var (scale, minimum) = ReadScales(layout, scales, PageLayout.KeyScaleIndex + channel, layout.KeyMinimumIndex + channel);
+                keys[token * headDim + channel] = KeyCode(layout, codes, token, channel) * scale + minimum;
+                var group = channel / PageLayout.GroupChannels * tokens + token;
+                (scale, minimum) = ReadScales(layout, scales, layout.ValueScaleIndex + group, layout.ValueMinimumIndex + group);
+                values[token * headDim + channel] = ValueCode(layout, codes, token, channel) * scale + minimum;
             }
         }
     }
 
-    // Byte offset of the 32-bit lane that holds a key's code: lanes are tokens, the codes of a lane are 16 neighbouring channels.
-    private static int KeyLane(PageLayout layout, int token, int channel) =>
-        (channel / PageLayout.LaneCodes * layout.Window + token) * sizeof(uint);
-
-    // Lanes are channels, the codes of a lane are 16 neighbouring tokens.
-    private static int ValueLane(PageLayout layout, int token, int channel) =>
-        layout.KeyCodeBytes + (token / PageLayout.LaneCodes * layout.HeadDim + channel) * sizeof(uint);
-
-    private static (Half Scale, Half Minimum) Fit(ReadOnlySpan<float> numbers, int first, int stride, int count, int layer, string name)
+    /// <summary>The code of a key.</summary>
+    public static int KeyCode(PageLayout layout, ReadOnlySpan<byte> codes, int token, int channel)
     {
-        var (low, high) = (float.PositiveInfinity, float.NegativeInfinity);
-        for (var i = 0; i < count; i++)
+        var (low, high) = Planes(layout.KeyBits, PageLayout.KeyOffset, layout.KeyHighOffset, channel, layout.Tokens, token);
+        return low.Get(codes) | high.Get(codes) << 2;
+    }
+
+    /// <summary>The code of a value.</summary>
+    public static int ValueCode(PageLayout layout, ReadOnlySpan<byte> codes, int token, int channel)
+    {
+        var (low, high) = Planes(layout.ValueBits, layout.ValueOffset, layout.ValueHighOffset, token, layout.Channels, channel);
+        return low.Get(codes) | high.Get(codes) << 2;
+    }
+
+    private static bool TryFit(NumberGroup group, KvScaleFormat format, bool clipSearch, out GroupScale scale)
+    {
+        scale = default;
+        return group.IsFinite && (clipSearch ? ClipSearch.TryFit(group, format, out scale)
+            : ScaleCodec.TryEncodeRange(format, group.Low, group.High, group.MaxCode, out scale));
+    }
+
+    private static void SetKeyCode(PageLayout layout, Span<byte> codes, int token, int channel, int code)
+    {
+        var (low, high) = Planes(layout.KeyBits, PageLayout.KeyOffset, layout.KeyHighOffset, channel, layout.Tokens, token);
+        low.Set(codes, code & 3);
+        high.Set(codes, code >> 2);
+    }
+
+    private static void SetValueCode(PageLayout layout, Span<byte> codes, int token, int channel, int code)
+    {
+        var (low, high) = Planes(layout.ValueBits, layout.ValueOffset, layout.ValueHighOffset, token, layout.Channels, channel);
+        low.Set(codes, code & 3);
+        high.Set(codes, code >> 2);
+    }
+
+    // Keys: neighbouring codes of a lane are channels, neighbouring lanes tokens. Values: the other way round.
+    private static (PlaneBits Low, PlaneBits High) Planes(int bits, int lowOffset, int highOffset, int code, int laneCount, int lane)
+    {
+        return (Plane(lowOffset, 2), Plane(highOffset, bits - 2));
+
+        PlaneBits Plane(int offset, int width)
         {
-            var x = numbers[first + i * stride];
-            if (!float.IsFinite(x))
-                throw new LocalLlmException($"Layer {layer}: a {name} is {x}; no page can hold it.");
-            (low, high) = (MathF.Min(low, x), MathF.Max(high, x));
+            if (width == 0)
+                return default;
+            var perLane = 32 / width;
+            return new PlaneBits(offset + (code / perLane * laneCount + lane) * sizeof(uint), code % perLane * width, width);
         }
-
-        var minimum = (Half)((float)(Half)low + 0f); // −0 becomes +0: which of the two a minimum finds depends on the order
-        var scale = (Half)(MathF.Max(0, high - (float)minimum) * ScaleOfRange);
-        if (!Half.IsFinite(minimum) || !Half.IsFinite(scale))
-            throw new LocalLlmException($"Layer {layer}: {name}s range from {low} to {high}; a page's fp16 scales end at ±65504.");
-        return (scale, minimum);
     }
 
-    private static uint Code(float x, Half scale, Half minimum)
+    private static void WriteScale(PageLayout layout, Span<byte> scales, int index, ushort bits)
     {
-        var divisor = scale == Half.Zero ? float.PositiveInfinity : (float)scale;
-        return (uint)Math.Clamp(MathF.Round((x - (float)minimum) / divisor), 0, PageLayout.MaxCode);
+        if (layout.Scales == KvScaleFormat.Byte)
+            scales[index] = (byte)bits;
+        else
+            BinaryPrimitives.WriteUInt16LittleEndian(scales[(2 * index)..], bits);
     }
 
-    private static void SetCode(Span<byte> codes, int lane, int index, uint code)
+    private static (float Scale, float Minimum) ReadScales(PageLayout layout, ReadOnlySpan<byte> scales, int scaleIndex, int minimumIndex) =>
+        layout.Scales == KvScaleFormat.Byte
+            ? ScaleCodec.Decode(KvScaleFormat.Byte, scales[scaleIndex], scales[minimumIndex])
+            : ScaleCodec.Decode(
+                KvScaleFormat.Half,
+                BinaryPrimitives.ReadUInt16LittleEndian(scales[(2 * scaleIndex)..]),
+                BinaryPrimitives.ReadUInt16LittleEndian(scales[(2 * minimumIndex)..]));
+
+    private static void RequireLengths(PageLayout layout, int keys, int values, int codes, int scales)
     {
-        var bits = codes.Slice(lane, sizeof(uint));
-        BinaryPrimitives.WriteUInt32LittleEndian(bits, BinaryPrimitives.ReadUInt32LittleEndian(bits) | code << 2 * index);
+        Require(keys, layout.Tokens * layout.HeadDim, nameof(keys));
+        Require(values, layout.Tokens * layout.HeadDim, nameof(values));
+        Require(codes, layout.CodeBytes, nameof(codes));
+        Require(scales, layout.ScaleBytes, nameof(scales));
+
+        static void Require(int length, int needed, string name)
+        {
+            if (length != needed)
+                throw new ArgumentException($"{name} has {length} elements; the page layout needs {needed}.", name);
+        }
     }
 
-    private static uint GetCode(ReadOnlySpan<byte> codes, int lane, int index) =>
-        BinaryPrimitives.ReadUInt32LittleEndian(codes.Slice(lane, sizeof(uint))) >> 2 * index & PageLayout.MaxCode;
-
-    private static void RequireLength(int length, int needed, string name)
+    // `Width` bits from bit `Shift` of the lane at byte `Lane`; nothing if Width is 0.
+    private readonly record struct PlaneBits(int Lane, int Shift, int Width)
     {
-        if (length != needed)
-            throw new ArgumentException($"{name} has {length} elements; the page layout needs {needed}.", name);
+        public int Get(ReadOnlySpan<byte> codes) =>
+            Width == 0 ? 0 : (int)(BinaryPrimitives.ReadUInt32LittleEndian(codes[Lane..]) >> Shift) & ((1 << Width) - 1);
+
+        public void Set(Span<byte> codes, int code)
+        {
+            if (Width == 0)
+                return;
+            var lane = codes[Lane..];
+            BinaryPrimitives.WriteUInt32LittleEndian(lane, BinaryPrimitives.ReadUInt32LittleEndian(lane) | (uint)code << Shift);
+        }
     }
 }

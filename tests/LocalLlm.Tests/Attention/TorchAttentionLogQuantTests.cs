@@ -179,7 +179,7 @@ public class TorchAttentionLogQuantTests
 
     private static void ThroughAPage(PageLayout layout, int[] tokens, int head, List<float[][]> keys, List<float[][]> values)
     {
-        var (codes, scales) = (new byte[layout.CodeBytes], new Half[layout.ScaleCount]);
+        var (codes, scales) = (new byte[layout.CodeBytes], new byte[layout.ScaleBytes]);
         float[] pageKeys = [.. tokens.SelectMany(t => keys[t][head])];
         float[] pageValues = [.. tokens.SelectMany(t => values[t][head])];
         PageCodec.Quantize(layout, pageKeys, pageValues, codes, scales, layer: 0);

@@ -84,14 +84,14 @@ public class LogQuantKvCacheTests
                     positions.ShouldBe(policy.PagePositions(page));
                     for (var head = 0; head < 2; head++)
                     {
-                        var (codes, scales) = (new byte[pages.Layout.CodeBytes], new Half[pages.Layout.ScaleCount]);
+                        var (codes, scales) = (new byte[pages.Layout.CodeBytes], new byte[pages.Layout.ScaleBytes]);
                         LocalLlm.Quantization.PageCodec.Quantize(
                             pages.Layout,
                             [.. positions.SelectMany(p => stream.Key(layer, p, head))],
                             [.. positions.SelectMany(p => stream.Value(layer, p, head))],
                             codes, scales, layer);
                         pages.Codes[i, head].data<byte>().ToArray().AsSpan().SequenceEqual(codes).ShouldBeTrue();
-                        pages.Scales[i, head].data<Half>().ToArray().AsSpan().SequenceEqual(scales).ShouldBeTrue();
+                        pages.Scales[i, head].data<byte>().ToArray().AsSpan().SequenceEqual(scales).ShouldBeTrue();
                     }
                 }
             }
