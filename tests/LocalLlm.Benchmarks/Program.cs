@@ -18,14 +18,36 @@ unsafe
         var sums = (float*)NativeMemory.AlignedAlloc(4 * 128 * 4, 64);
         new Span<float>(sums, 512).Clear();
         foreach (var (name, f) in new (string, Action)[] {
-            ("512", () => { for (var i = 0; i < 10000; i++) CodePlanes.Add<Lanes512>(lanes, p, d / 16, 2, 1, coef, sums, 4, 128, 0, p); }),
-            ("256", () => { for (var i = 0; i < 10000; i++) CodePlanes.Add<Lanes256>(lanes, p, d / 16, 2, 1, coef, sums, 4, 128, 0, p); }),
-            ("128", () => { for (var i = 0; i < 10000; i++) CodePlanes.Add<Lanes128>(lanes, p, d / 16, 2, 1, coef, sums, 4, 128, 0, p); }),
-            ("512 1 query", () => { for (var i = 0; i < 10000; i++) CodePlanes.Add<Lanes512>(lanes, p, d / 16, 2, 1, coef, sums, 1, 128, 0, p); }),
+            ("512", () => { for (var i = 0; i < 10000; i++) CodePlanes.Add<Lanes512>(lanes, p, d / 16, 2, 1, coef, 128, sums, 128, 4, 0, p); }),
+            ("256", () => { for (var i = 0; i < 10000; i++) CodePlanes.Add<Lanes256>(lanes, p, d / 16, 2, 1, coef, 128, sums, 128, 4, 0, p); }),
+            ("128", () => { for (var i = 0; i < 10000; i++) CodePlanes.Add<Lanes128>(lanes, p, d / 16, 2, 1, coef, 128, sums, 128, 4, 0, p); }),
+            ("512 1 query", () => { for (var i = 0; i < 10000; i++) CodePlanes.Add<Lanes512>(lanes, p, d / 16, 2, 1, coef, 128, sums, 128, 1, 0, p); }),
         })
         {
             var ms = Best(20, f);
             Console.WriteLine($"{name}: {ms / 10000 * 1e6:F0} ns per key tile of 4 heads, {4.0 * d * p * 10000 / ms / 1e6:F1} GMAC/s");
+        }
+    }
+    if (args.Contains("attn"))
+    {
+        using var team = new WorkerTeam(2);
+        foreach (var kernel in AttentionKernel.Supported)
+        foreach (var (d, t, n) in new[] { (128, 4096, 1), (128, 16384, 1), (128, 65536, 1), (64, 16384, 1), (128, 16384, 64) })
+        {
+            using var work = new AttentionWork(team, kernel);
+            var layout = new LocalLlm.Quantization.PageLayout(64, d);
+            var pages = t / 64;
+            var codes = (byte*)NativeMemory.AlignedAlloc((nuint)(pages * 8 * layout.CodeBytes), 64); new Random(1).NextBytes(new Span<byte>(codes, pages * 8 * layout.CodeBytes));
+            var scales = (byte*)NativeMemory.AlignedAlloc((nuint)(pages * 8 * layout.ScaleBytes), 64); new Span<byte>(scales, pages * 8 * layout.ScaleBytes).Fill(0x50);
+            var q = (ushort*)NativeMemory.AlignedAlloc((nuint)(n * 32 * d * 2), 64); for (var i = 0; i < n * 32 * d; i++) q[i] = 0x3c00;
+            var o = (ushort*)NativeMemory.AlignedAlloc((nuint)(n * 32 * d * 2), 64);
+            var run = new KvRun { TileTokens = 64, Tokens = t,
+                Keys = new KvSource { IsPacked = true, Data = (nint)codes, HeadBytes = layout.CodeBytes, StepBytes = 8 * layout.CodeBytes, Scales = (nint)scales, ScaleHeadBytes = layout.ScaleBytes, ScaleStepBytes = 8 * layout.ScaleBytes },
+                Values = new KvSource { IsPacked = true, Data = (nint)(codes + layout.ValueOffset), HeadBytes = layout.CodeBytes, StepBytes = 8 * layout.CodeBytes, Scales = (nint)(scales + layout.ValueScaleIndex), ScaleHeadBytes = layout.ScaleBytes, ScaleStepBytes = 8 * layout.ScaleBytes } };
+            var queries = new AttentionQueries { Count = n, KvHeads = 8, Group = 4, HeadDim = d, Scale = 0.1f, Position = t, SlidingWindow = int.MaxValue, Type = NumberType.BFloat16, Queries = (nint)q, QueryHeadBytes = d * 2, QueryTokenBytes = 32 * d * 2, Outputs = (nint)o };
+            var ms = Best(n > 1 ? 3 : 30, () => { work.Add(queries, layout, [run]); work.Run(); });
+            Console.WriteLine($"{kernel.Name} d={d} t={t} n={n}: {ms:F3} ms  {4.0 * 32 * n * t * d / ms / 1e6:F0} GFLOPS, packed {pages * 8.0 * layout.HeadBytes / 1e6:F1} MB {pages * 8.0 * layout.HeadBytes / ms / 1e6:F1} GB/s");
+            NativeMemory.AlignedFree(codes); NativeMemory.AlignedFree(scales);
         }
     }
     if (args.Contains("torch"))

@@ -172,7 +172,8 @@ internal sealed unsafe class AttentionKernel<TLanes>(string name) : AttentionKer
             return LoadRows(source, kvHead, first, tokens, queries.HeadDim, channels, scratch.Keys);
         var scales = (byte*)source.Scales + (kvHead * source.ScaleHeadBytes) + (tile * source.ScaleStepBytes);
         PageScales.Decode<TLanes>(
-            layout!.Scales, scales, scales + (channels * layout.ScaleElementBytes), channels, scratch.KeyScales, scratch.KeyScales + channels);
+            layout!.Scales, scales, scales + (channels * layout.ScaleElementBytes), channels, layout.KeyMaxCode, scratch.KeyScales,
+            scratch.KeyScales + channels);
         return (byte*)source.Data + (kvHead * source.HeadBytes) + (tile * source.StepBytes);
     }
 
@@ -183,7 +184,8 @@ internal sealed unsafe class AttentionKernel<TLanes>(string name) : AttentionKer
             return LoadRows(source, kvHead, first, tokens, queries.HeadDim, Channels(queries.HeadDim), scratch.Values);
         var count = layout!.Groups * layout.Tokens;
         var scales = (byte*)source.Scales + (kvHead * source.ScaleHeadBytes) + (tile * source.ScaleStepBytes);
-        PageScales.Decode<TLanes>(layout.Scales, scales, scales + (count * layout.ScaleElementBytes), count, scratch.ValueScales, scratch.ValueScales + count);
+        PageScales.Decode<TLanes>(
+            layout.Scales, scales, scales + (count * layout.ScaleElementBytes), count, layout.ValueMaxCode, scratch.ValueScales, scratch.ValueScales + count);
         return (byte*)source.Data + (kvHead * source.HeadBytes) + (tile * source.StepBytes);
     }
 
@@ -206,15 +208,21 @@ internal sealed unsafe class AttentionKernel<TLanes>(string name) : AttentionKer
             return;
         }
 
-        // q·k = Σ (q·scale)·code + Σ q·minimum: the second sum is the same for all tokens of the page.
+        // q·k = Σ (q·scale)·(code − middle code) + Σ q·middle: the second sum is the same for all tokens of the page.
+        var bias = stackalloc float[4];
         for (var i = 0; i < count; i++, query += scratch.QueryStride)
         {
-            var bias = TLanes.Broadcast(FoldScales(query, scratch.KeyScales, layout!.Channels, scratch.Coefficients + (i * scratch.CoefficientStride)));
-            for (var t = 0; t < padded; t += TLanes.Count)
-                TLanes.Store(bias, scores + (i * MaxTileTokens) + t);
+            bias[i] = FoldScales(query, scratch.KeyScales, layout!.Channels, layout.Channels, scratch.Coefficients + (i * scratch.CoefficientStride));
+            new Span<float>(scores + (i * MaxTileTokens), padded).Clear();
         }
 
         AddPlanes((byte*)keys, layout!.KeyHighOffset, layout.KeyBits, layout.Tokens, layout.Channels, scratch, scores, MaxTileTokens, count, 0, padded);
+        for (var i = 0; i < count; i++, scores += MaxTileTokens)
+        {
+            var all = TLanes.Broadcast(bias[i]);
+            for (var t = 0; t < padded; t += TLanes.Count)
+                TLanes.Store(TLanes.Load(scores + t) + all, scores + t);
+        }
     }
 
     // state.Output[row + i][c] += Σ_t p·v, the probabilities being in the scratch's scores.
@@ -228,7 +236,7 @@ internal sealed unsafe class AttentionKernel<TLanes>(string name) : AttentionKer
             return;
         }
 
-        // Σ p·v = Σ (p·scale)·code + Σ p·minimum: the second sum is the same for all channels of a group and is added once, at the end.
+        // Σ p·v = Σ (p·scale)·(code − middle code) + Σ p·middle: the second sum is the same for all channels of a group and is added once, at the end.
         for (var group = 0; group < layout!.Groups; group++)
         {
             var scales = scratch.ValueScales + (group * layout.Tokens);
@@ -259,10 +267,8 @@ internal sealed unsafe class AttentionKernel<TLanes>(string name) : AttentionKer
         }
     }
 
-    private static float FoldScales(float* numbers, float* scales, int count, float* coefficients) => FoldScales(numbers, scales, count, count, coefficients);
-
-    // coefficients[i] = numbers[i]·scale[i]; returns Σ numbers[i]·minimum[i], the minima lying `minimumOffset` behind the scales.
-    private static float FoldScales(float* numbers, float* scales, int minimumOffset, int count, float* coefficients)
+    // coefficients[i] = numbers[i]·scale[i]; returns Σ numbers[i]·middle[i], the middles lying `middleOffset` behind the scales.
+    private static float FoldScales(float* numbers, float* scales, int middleOffset, int count, float* coefficients)
     {
         var sum = TLanes.Zero;
         var i = 0;
@@ -270,7 +276,7 @@ internal sealed unsafe class AttentionKernel<TLanes>(string name) : AttentionKer
         {
             var number = TLanes.Load(numbers + i);
             TLanes.Store(number * TLanes.Load(scales + i), coefficients + i);
-            sum = TLanes.MultiplyAdd(number, TLanes.Load(scales + minimumOffset + i), sum);
+            sum = TLanes.MultiplyAdd(number, TLanes.Load(scales + middleOffset + i), sum);
         }
 
         // A lane of one-bit codes holds 32: codes beyond the channels are 0, but 0 times what lies here must not be NaN.
@@ -363,7 +369,7 @@ internal sealed unsafe class AttentionKernel<TLanes>(string name) : AttentionKer
         /// <summary>float [rows][channels]: Σ exp(score − highest)·value, without the groups' bias.</summary>
         public float* Output { get; }
 
-        /// <summary>float [rows][groups]: Σ exp(score − highest)·minimum.</summary>
+        /// <summary>float [rows][groups]: Σ exp(score − highest)·middle.</summary>
         public float* Bias { get; }
 
         /// <summary>float [rows]: −∞ while nothing was seen.</summary>

@@ -17,10 +17,10 @@ internal sealed unsafe class AttentionScratch : IDisposable
     /// <summary>float [4][<see cref="AttentionKernel.MaxTileTokens"/>]: scores, then probabilities.</summary>
     public float* Scores { get; private set; }
 
-    /// <summary>float [channels]: the key scales of a page, and its minima behind them.</summary>
+    /// <summary>float [channels]: the key scales of a page, and their groups' middles behind them.</summary>
     public float* KeyScales { get; private set; }
 
-    /// <summary>float [groups][tokens]: the value scales of a page, and its minima behind them.</summary>
+    /// <summary>float [groups][tokens]: the value scales of a page, and their groups' middles behind them.</summary>
     public float* ValueScales { get; private set; }
 
     /// <summary>float [<see cref="AttentionKernel.MaxTileTokens"/>][channels]: a tile of key rows.</summary>
@@ -68,6 +68,7 @@ internal sealed unsafe class AttentionScratch : IDisposable
     public void Dispose()
     {
         NativeMemory.AlignedFree(memory);
-        (memory, floats) = (null, 0);
+        memory = null;
+        floats = 0;
     }
 }

@@ -26,8 +26,8 @@ internal readonly struct Four : ICount
 }
 
 /// <summary>
-/// The inner loop of attention over packed codes: <c>sum[q][x] += Σ_i coefficient[q][i] · code[i][x]</c> for up to four queries q at once, x being neighbouring
-/// 32-bit lanes and i the codes inside a lane. Keys: x is a token, i a channel, the coefficients are the query times the channel's scale. Values: x is a
+/// The inner loop of attention over packed codes: <c>sum[q][x] += Σ_i coefficient[q][i] · (code[i][x] − middle)</c> for up to four queries q at once, x being
+/// neighbouring 32-bit lanes and i the codes inside a lane; the middle of the codes (1.5 of two bits, 0.5 of one) is taken off so that sums stay small and lose few bits. Keys: x is a token, i a channel, the coefficients are the query times the channel's scale. Values: x is a
 /// channel, i a token, the coefficients are probabilities times the token's scale. Codes are never written out as numbers.
 /// </summary>
 internal static unsafe class CodePlanes
@@ -105,14 +105,14 @@ internal static unsafe class CodePlanes
 
     // Four bits of a lane, two neighbouring codes (i, j), are an index into the table {a·i + b·j} that fills a register of 16 floats: one permutation looks up
     // 16 lanes and so does two multiplications and an addition for each. It reads the low four bits of its indexes only, so nothing is masked. The
-    // same as: for each lane x, sum[x] += a · (lane[x] & 3) + b · (lane[x] >> 2 & 3); lane[x] >>= 4.
+    // same as: for each lane x, sum[x] += a · ((lane[x] & 3) − 1.5) + b · ((lane[x] >> 2 & 3) − 1.5); lane[x] >>= 4.
     private static void AddPairTables<TQueries, TColumns>(
         uint* lanes, int rowLanes, int laneRows, float weight, float* coefficients, int coefficientStride, float* sums, int sumStride)
         where TQueries : struct, ICount
         where TColumns : struct, ICount
     {
-        var low = Vector512.Create(0f, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3) * weight;
-        var high = Vector512.Create(0f, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3) * weight;
+        var low = Vector512.Create(-1.5f, -0.5f, 0.5f, 1.5f, -1.5f, -0.5f, 0.5f, 1.5f, -1.5f, -0.5f, 0.5f, 1.5f, -1.5f, -0.5f, 0.5f, 1.5f) * weight;
+        var high = Vector512.Create(-1.5f, -1.5f, -1.5f, -1.5f, -0.5f, -0.5f, -0.5f, -0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 1.5f, 1.5f, 1.5f, 1.5f) * weight;
         var one = Vector512<float>.One;
         float* c0 = coefficients, c1 = c0 + coefficientStride, c2 = c1 + coefficientStride, c3 = c2 + coefficientStride;
         Vector512<float> s00, s01 = default, s02 = default, s03 = default, s10 = default, s11 = default, s12 = default, s13 = default;
@@ -261,10 +261,10 @@ internal static unsafe class CodePlanes
         where TQueries : struct, ICount
         where TColumns : struct, ICount
     {
-        var bit0 = Vector512.Create(0f, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1) * weight;
-        var bit1 = Vector512.Create(0f, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1) * weight;
-        var bit2 = Vector512.Create(0f, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1) * weight;
-        var bit3 = Vector512.Create(0f, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1) * weight;
+        var bit0 = Vector512.Create(-0.5f, 0.5f, -0.5f, 0.5f, -0.5f, 0.5f, -0.5f, 0.5f, -0.5f, 0.5f, -0.5f, 0.5f, -0.5f, 0.5f, -0.5f, 0.5f) * weight;
+        var bit1 = Vector512.Create(-0.5f, -0.5f, 0.5f, 0.5f, -0.5f, -0.5f, 0.5f, 0.5f, -0.5f, -0.5f, 0.5f, 0.5f, -0.5f, -0.5f, 0.5f, 0.5f) * weight;
+        var bit2 = Vector512.Create(-0.5f, -0.5f, -0.5f, -0.5f, 0.5f, 0.5f, 0.5f, 0.5f, -0.5f, -0.5f, -0.5f, -0.5f, 0.5f, 0.5f, 0.5f, 0.5f) * weight;
+        var bit3 = Vector512.Create(-0.5f, -0.5f, -0.5f, -0.5f, -0.5f, -0.5f, -0.5f, -0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f) * weight;
         for (var query = 0; query < TQueries.Value; query++, coefficients += coefficientStride, sums += sumStride)
         {
             Vector512<float> s0 = Vector512.Load(sums), s1 = default, s2 = default, s3 = default;

@@ -72,9 +72,9 @@ internal unsafe interface ILanes<TSelf> where TSelf : unmanaged, ILanes<TSelf>
     /// <summary>Shifts every lane's bits to the right.</summary>
     static abstract TSelf ShiftRight(TSelf bits, [System.Diagnostics.CodeAnalysis.ConstantExpected] byte count);
 
-    /// <summary>The lowest two bits of each lane as a number.</summary>
+    /// <summary>The lowest two bits of each lane as a number, less 1.5.</summary>
     static abstract TSelf TwoBits(TSelf bits);
 
-    /// <summary>The lowest bit of each lane as a number.</summary>
+    /// <summary>The lowest bit of each lane as a number, less 0.5.</summary>
     static abstract TSelf OneBit(TSelf bits);
 }

@@ -87,10 +87,10 @@ internal readonly unsafe struct Lanes128(Vector128<float> value) : ILanes<Lanes1
     public static Lanes128 ShiftRight(Lanes128 bits, [ConstantExpected] byte count) => new((bits.value.AsUInt32() >> count).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes128 TwoBits(Lanes128 bits) => new(Vector128.ConvertToSingle(bits.value.AsInt32() & Vector128.Create(3)));
+    public static Lanes128 TwoBits(Lanes128 bits) => new(Vector128.ConvertToSingle(bits.value.AsInt32() & Vector128.Create(3)) - Vector128.Create(1.5f));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes128 OneBit(Lanes128 bits) => new(Vector128.ConvertToSingle(bits.value.AsInt32() & Vector128<int>.One));
+    public static Lanes128 OneBit(Lanes128 bits) => new(Vector128.ConvertToSingle(bits.value.AsInt32() & Vector128<int>.One) - Vector128.Create(0.5f));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<uint> Widen(ushort* source) => Vector128.WidenLower(Vector128.CreateScalarUnsafe(*(ulong*)source).AsUInt16());

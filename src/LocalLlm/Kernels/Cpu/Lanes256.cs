@@ -88,10 +88,10 @@ internal readonly unsafe struct Lanes256(Vector256<float> value) : ILanes<Lanes2
     public static Lanes256 ShiftRight(Lanes256 bits, [ConstantExpected] byte count) => new((bits.value.AsUInt32() >> count).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 TwoBits(Lanes256 bits) => new(Avx.PermuteVar(Vector256.Create(0f, 1f, 2f, 3f, 0f, 1f, 2f, 3f), bits.value.AsInt32()));
+    public static Lanes256 TwoBits(Lanes256 bits) => new(Avx.PermuteVar(Vector256.Create(-1.5f, -0.5f, 0.5f, 1.5f, -1.5f, -0.5f, 0.5f, 1.5f), bits.value.AsInt32()));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 OneBit(Lanes256 bits) => new(Vector256.ConvertToSingle(bits.value.AsInt32() & Vector256<int>.One));
+    public static Lanes256 OneBit(Lanes256 bits) => new(Vector256.ConvertToSingle(bits.value.AsInt32() & Vector256<int>.One) - Vector256.Create(0.5f));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<uint> Widen(ushort* source) => Avx2.ConvertToVector256Int32(Vector128.Load(source)).AsUInt32();

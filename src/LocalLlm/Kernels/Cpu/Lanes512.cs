@@ -88,10 +88,10 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
     public static Lanes512 ShiftRight(Lanes512 bits, [ConstantExpected] byte count) => new((bits.value.AsUInt32() >> count).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 TwoBits(Lanes512 bits) => new(Avx512F.PermuteVar4x32(Vector512.Create(Vector128.Create(0f, 1f, 2f, 3f)), bits.value.AsInt32()));
+    public static Lanes512 TwoBits(Lanes512 bits) => new(Avx512F.PermuteVar4x32(Vector512.Create(Vector128.Create(-1.5f, -0.5f, 0.5f, 1.5f)), bits.value.AsInt32()));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 OneBit(Lanes512 bits) => new(Vector512.ConvertToSingle(bits.value.AsInt32() & Vector512<int>.One));
+    public static Lanes512 OneBit(Lanes512 bits) => new(Vector512.ConvertToSingle(bits.value.AsInt32() & Vector512<int>.One) - Vector512.Create(0.5f));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<uint> Widen(ushort* source) => Avx512F.ConvertToVector512UInt32(Vector256.Load(source));

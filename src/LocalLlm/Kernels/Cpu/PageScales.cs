@@ -2,7 +2,10 @@ using LocalLlm.Quantization;
 
 namespace LocalLlm.Kernels.Cpu;
 
-/// <summary>Reads scales and minima of a page as floats; see docs/kv-layout.md.</summary>
+/// <summary>
+/// Reads scales and minima of a page as floats; see docs/kv-layout.md. In place of a minimum it gives the group's middle, what half the highest code stands for: codes
+/// counted from their middle make small sums.
+/// </summary>
 internal static unsafe class PageScales
 {
     /// <summary>Decodes a run of scales and the run of minima that belongs to it.</summary>
@@ -10,17 +13,20 @@ internal static unsafe class PageScales
     /// <param name="scales">The first scale, <paramref name="count"/> of them.</param>
     /// <param name="minima">The first minimum.</param>
     /// <param name="count">A multiple of 16.</param>
+    /// <param name="maxCode">The highest code.</param>
     /// <param name="scaleValues">Receives the scales.</param>
-    /// <param name="minimumValues">Receives the minima.</param>
-    public static void Decode<TLanes>(KvScaleFormat format, byte* scales, byte* minima, int count, float* scaleValues, float* minimumValues)
+    /// <param name="middleValues">Receives minimum + scale · <paramref name="maxCode"/> / 2.</param>
+    public static void Decode<TLanes>(KvScaleFormat format, byte* scales, byte* minima, int count, int maxCode, float* scaleValues, float* middleValues)
         where TLanes : unmanaged, ILanes<TLanes>
     {
+        var half = TLanes.Broadcast(maxCode / 2f);
         if (format == KvScaleFormat.Half)
         {
             for (var i = 0; i < count; i += TLanes.Count)
             {
-                TLanes.Store(TLanes.LoadHalf((ushort*)scales + i), scaleValues + i);
-                TLanes.Store(TLanes.LoadHalf((ushort*)minima + i), minimumValues + i);
+                var scale = TLanes.LoadHalf((ushort*)scales + i);
+                TLanes.Store(scale, scaleValues + i);
+                TLanes.Store(TLanes.MultiplyAdd(scale, half, TLanes.LoadHalf((ushort*)minima + i)), middleValues + i);
             }
 
             return;
@@ -29,10 +35,10 @@ internal static unsafe class PageScales
         var unit = TLanes.Broadcast(1f / 256);
         for (var i = 0; i < count; i += TLanes.Count)
         {
-            var scale = TLanes.LoadScaleBytes(scales + i, ScaleCodec.ExponentBias);
+            var scale = TLanes.LoadScaleBytes(scales + i, ScaleCodec.ByteBias);
             var z = TLanes.LoadSignedBytes((sbyte*)minima + i);
             TLanes.Store(scale, scaleValues + i);
-            TLanes.Store(z * TLanes.Abs(z) * (scale * unit), minimumValues + i);
+            TLanes.Store(TLanes.MultiplyAdd(z * TLanes.Abs(z), scale * unit, scale * half), middleValues + i);
         }
     }
 }
