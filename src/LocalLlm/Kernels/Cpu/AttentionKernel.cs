@@ -171,10 +171,13 @@ internal sealed unsafe class AttentionKernel<TLanes>(string name) : AttentionKer
         if (!source.IsPacked)
             return LoadRows(source, kvHead, first, tokens, queries.HeadDim, channels, scratch.Keys);
         var scales = (byte*)source.Scales + (kvHead * source.ScaleHeadBytes) + (tile * source.ScaleStepBytes);
+        CacheLines.Prefetch(scales + source.ScaleStepBytes, 2 * channels * layout!.ScaleElementBytes);
         PageScales.Decode<TLanes>(
-            layout!.Scales, scales, scales + (channels * layout.ScaleElementBytes), channels, layout.KeyMaxCode, scratch.KeyScales,
+            layout.Scales, scales, scales + (channels * layout.ScaleElementBytes), channels, layout.KeyMaxCode, scratch.KeyScales,
             scratch.KeyScales + channels);
-        return (byte*)source.Data + (kvHead * source.HeadBytes) + (tile * source.StepBytes);
+        var codes = (byte*)source.Data + (kvHead * source.HeadBytes) + (tile * source.StepBytes);
+        CacheLines.Prefetch(codes + source.StepBytes, layout.ValueOffset);
+        return codes;
     }
 
     private static void* LoadValues(
@@ -184,9 +187,12 @@ internal sealed unsafe class AttentionKernel<TLanes>(string name) : AttentionKer
             return LoadRows(source, kvHead, first, tokens, queries.HeadDim, Channels(queries.HeadDim), scratch.Values);
         var count = layout!.Groups * layout.Tokens;
         var scales = (byte*)source.Scales + (kvHead * source.ScaleHeadBytes) + (tile * source.ScaleStepBytes);
+        CacheLines.Prefetch(scales + source.ScaleStepBytes, 2 * count * layout.ScaleElementBytes);
         PageScales.Decode<TLanes>(
             layout.Scales, scales, scales + (count * layout.ScaleElementBytes), count, layout.ValueMaxCode, scratch.ValueScales, scratch.ValueScales + count);
-        return (byte*)source.Data + (kvHead * source.HeadBytes) + (tile * source.StepBytes);
+        var codes = (byte*)source.Data + (kvHead * source.HeadBytes) + (tile * source.StepBytes);
+        CacheLines.Prefetch(codes + source.StepBytes, layout.CodeBytes - layout.ValueOffset);
+        return codes;
     }
 
     private static float* LoadRows(in KvSource source, int kvHead, int first, int tokens, int headDim, int channels, float* target)
