@@ -13,7 +13,7 @@ internal static class ScaleTensors
 {
     private static readonly Scalar Sixteen = 16.ToScalar();
     private static readonly Scalar LargestMultiple = 127.ToScalar();
-    private static readonly Scalar ByteMask = 255.ToScalar();
+    private static readonly Scalar LargestByte = 255.ToScalar();
     private static readonly Scalar PartOfScale = (1f / 256).ToScalar();
     private static readonly Scalar LeastScaleOfMinimum = ScaleCodec.LeastScaleOfMinimum.ToScalar();
     private static readonly Scalar[] MaxCodes = [.. Enumerable.Range(0, 16).Select(code => code.ToScalar())];
@@ -69,11 +69,11 @@ internal static class ScaleTensors
         var size = low.abs();
         var least = maximum(high.sub(low).mul_(ScaleOfRange[maxCode]), size.mul(LeastScaleOfMinimum));
         var index = bucketize(least, tensor(RoundingPoints, device: low.device), outInt32: true, right: true); // how many points are ≤ it
-        var fits = low.isfinite().logical_and_(high.isfinite()).logical_and_(index.le(ByteMask)).all();
-        var scale = index.clamp_max(ByteMask).to(ScalarType.Byte);
+        var fits = low.isfinite().logical_and_(high.isfinite()).logical_and_(index.le(LargestByte)).all();
+        var scale = index.clamp_max(LargestByte).to(ScalarType.Byte);
 
         var root = size.div_(LookUp(ByteScales, scale)).sqrt_().mul_(Sixteen).round_().clamp_max_(LargestMultiple);
-        var multiple = root.mul_(low.sign()).to(ScalarType.Int32).bitwise_and(ByteMask).to(ScalarType.Byte);
+        var multiple = root.mul_(low.sign()).to(ScalarType.Int32).to(ScalarType.Byte); // two's complement: integers wrap, floats need not
         return (scale, multiple, fits);
     }
 

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using LocalLlm.Interop;
 using LocalLlm.KvCache;
 using LocalLlm.Quantization;
@@ -9,20 +10,28 @@ public class PageTensorsTests
 {
     public PageTensorsTests() => LibTorch.EnsureLoaded();
 
-    public static TheoryData<int, int, ScalarType> Shapes()
+    public static TheoryData<int, int, int, int, KvScaleFormat, ScalarType> Layouts()
     {
-        var data = new TheoryData<int, int, ScalarType>();
+        var data = new TheoryData<int, int, int, int, KvScaleFormat, ScalarType>();
         for (var headDim = 8; headDim <= 256; headDim += 8)
-            data.Add(32 << headDim / 8 % 3, headDim, (headDim / 8 % 4) switch { 0 => ScalarType.BFloat16, 1 => ScalarType.Float16, _ => ScalarType.Float32 });
+        {
+            var type = (headDim / 8 % 4) switch { 0 => ScalarType.BFloat16, 1 => ScalarType.Float16, _ => ScalarType.Float32 };
+            foreach (var format in Enum.GetValues<KvScaleFormat>())
+                data.Add(32 << headDim / 8 % 3, headDim, 2 + headDim / 8 % 3, 2 + headDim / 24 % 3, format, type);
+            data.Add(64, headDim, 2, 2, KvScaleFormat.Byte, type);
+        }
+
         return data;
     }
 
     [Theory]
-    [MemberData(nameof(Shapes))]
-    public void QuantizeAndDequantize_AnyShape_EqualTheScalarCodecBitForBit(int window, int headDim, ScalarType type)
+    [MemberData(nameof(Layouts))]
+    public void QuantizeAndDequantize_AnyLayout_EqualTheScalarCodecBitForBit(
+        int window, int headDim, int keyBits, int valueBits, KvScaleFormat format, ScalarType type)
     {
         const int heads = 2, pages = 3;
-        var layout = new PageLayout(window, headDim);
+        var layout = new PageLayout(window, headDim, keyBits, valueBits, format);
+        var clipSearch = headDim % 40 == 0;
         using var scope = NewDisposeScope();
         manual_seed(headDim);
         var (codeList, scaleList) = (new List<Tensor>(), new List<Tensor>());
@@ -33,15 +42,15 @@ public class PageTensorsTests
         {
             var (keys, values) = (Numbers(page), Numbers(page + 3));
 
-            var (codes, scales) = PageTensors.Quantize(layout, keys, values, layer: 0);
+            var (codes, scales) = PageTensors.Quantize(layout, keys, values, layer: 0, clipSearch);
 
             for (var head = 0; head < heads; head++)
             {
-                var (expectedCodes, expectedScales) = (new byte[layout.CodeBytes], new Half[layout.ScaleCount]);
-                PageCodec.Quantize(layout, KvStream.Floats(keys[head]), KvStream.Floats(values[head]), expectedCodes, expectedScales, layer: 0);
+                var (expectedCodes, expectedScales) = (new byte[layout.CodeBytes], new byte[layout.ScaleBytes]);
+                PageCodec.Quantize(
+                    layout, KvStream.Floats(keys[head]), KvStream.Floats(values[head]), expectedCodes, expectedScales, layer: 0, clipSearch);
                 codes[head].data<byte>().ToArray().AsSpan().SequenceEqual(expectedCodes).ShouldBeTrue();
-                scales[head].data<Half>().ToArray().Select(BitConverter.HalfToUInt16Bits)
-                    .SequenceEqual(expectedScales.Select(BitConverter.HalfToUInt16Bits)).ShouldBeTrue();
+                ScaleBytes(scales[head]).AsSpan().SequenceEqual(expectedScales).ShouldBeTrue();
                 var (k, v) = (new float[window * headDim], new float[window * headDim]);
                 PageCodec.Dequantize(layout, expectedCodes, expectedScales, k, v);
                 expectedKeys[head] = [.. expectedKeys[head], .. k];
@@ -61,6 +70,10 @@ public class PageTensorsTests
             Bits(KvStream.Floats(allValues[head])).SequenceEqual(Bits(expectedValues[head])).ShouldBeTrue();
         }
 
+        static byte[] ScaleBytes(Tensor scales) => scales.dtype == ScalarType.Byte
+            ? scales.data<byte>().ToArray()
+            : MemoryMarshal.AsBytes(scales.data<Half>().ToArray().AsSpan()).ToArray();
+
         static IEnumerable<int> Bits(float[] numbers) => numbers.Select(BitConverter.SingleToInt32Bits);
 
         // Several magnitudes, whole constant groups, negative zeros, ties.
@@ -71,7 +84,7 @@ public class PageTensorsTests
             {
                 0 => x + 3 * randn(heads, 1, headDim),
                 1 => x * 1e-6,
-                2 => x * 30,
+                2 => x * 30 + 3000 * (randn(heads, 1, headDim) > 1), // outlier channels
                 3 => (x * 2).round_() * 0.5,
                 4 => ones_like(x) * randn(heads, window, 1) * (randn(heads, 1, headDim) > 0),
                 _ => zeros_like(x).neg_(),
@@ -81,10 +94,12 @@ public class PageTensorsTests
     }
 
     [Theory]
-    [InlineData(float.NaN, "not finite")]
-    [InlineData(float.NegativeInfinity, "not finite")]
-    [InlineData(70000f, "65504")]
-    public void Quantize_NumberThatNoPageCanHold_ThrowsAndNamesTheLayer(float number, string reason)
+    [InlineData(KvScaleFormat.Half, float.NaN, "not finite")]
+    [InlineData(KvScaleFormat.Byte, float.NaN, "not finite")]
+    [InlineData(KvScaleFormat.Byte, float.NegativeInfinity, "not finite")]
+    [InlineData(KvScaleFormat.Half, 70000f, "65504")]
+    [InlineData(KvScaleFormat.Byte, 2e6f, "30720")]
+    public void Quantize_NumberThatNoPageCanHold_ThrowsAndNamesTheLayer(KvScaleFormat format, float number, string reason)
     {
         using var scope = NewDisposeScope();
         var (good, bad) = (randn(2, 32, 16), randn(2, 32, 16));
@@ -95,7 +110,7 @@ public class PageTensorsTests
 
         foreach (var (keys, values) in new[] { (bad, good), (good, bad) })
         {
-            var error = Should.Throw<LocalLlmException>(() => PageTensors.Quantize(new PageLayout(32, 16), keys, values, layer: 11));
+            var error = Should.Throw<LocalLlmException>(() => PageTensors.Quantize(new PageLayout(32, 16, scales: format), keys, values, layer: 11));
             error.Message.ShouldContain("Layer 11");
             error.Message.ShouldContain(reason);
         }

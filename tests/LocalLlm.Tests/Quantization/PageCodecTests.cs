@@ -5,137 +5,154 @@ namespace LocalLlm.Tests.Quantization;
 
 public class PageCodecTests
 {
-    [Theory]
-    [InlineData(64, 128, 2048, 2048, 512)] // 2·(128 + 2·64) numbers
-    [InlineData(32, 8, 128, 64, 80)] // half of a key lane is unused
-    [InlineData(128, 96, 3072, 3072, 704)] // groups of 64 and 32
-    public void Layout_Sizes_AreAsDocumented(int window, int headDim, int keyBytes, int valueBytes, int scaleCount)
-    {
-        var layout = new PageLayout(window, headDim);
-
-        (layout.KeyCodeBytes, layout.ValueCodeBytes, layout.ScaleCount).ShouldBe((keyBytes, valueBytes, scaleCount));
-        layout.HeadBytes.ShouldBe(keyBytes + valueBytes + 2 * scaleCount);
-        layout.PageBytes(2, 3).ShouldBe(6 * layout.HeadBytes + 4 * window);
-        (layout.CodeBytes % 64).ShouldBe(0);
-    }
-
-    [Fact]
-    public void Layout_Llama8B_Takes20KiBPerTokenAndPositions()
-    {
-        var layout = new PageLayout(64, 128);
-
-        layout.PageBytes(32, 8).ShouldBe(64 * 20 * 1024 + 64 * 4);
-    }
+    public static TheoryData<int, int, int, int, KvScaleFormat> Layouts() =>
+        new(PageLayoutTests.Grid().Where(l => l.KeyBits != l.ValueBits || l.HeadDim < 100)
+            .Select(l => (l.Tokens, l.HeadDim, l.KeyBits, l.ValueBits, l.Scales)));
 
     [Theory]
-    [InlineData(48, 64)]
-    [InlineData(0, 64)]
-    [InlineData(64, 12)]
-    [InlineData(64, 0)]
-    public void Layout_WrongSize_Throws(int window, int headDim) =>
-        Should.Throw<ArgumentOutOfRangeException>(() => new PageLayout(window, headDim));
-
-    [Theory]
-    [InlineData(32, 8)]
-    [InlineData(64, 24)]
-    [InlineData(64, 80)]
-    [InlineData(32, 128)]
-    public void Quantize_KnownCodes_LieAtTheDocumentedBits(int window, int headDim)
+    [MemberData(nameof(Layouts))]
+    public void Quantize_KnownCodes_LieAtTheDocumentedBits(int tokens, int headDim, int keyBits, int valueBits, KvScaleFormat format)
     {
-        var layout = new PageLayout(window, headDim);
-        // Numbers 0 to 3 with 0 and 3 in every group: scale 1, minimum 0, each number is its own code.
-        var keys = Numbers((t, c) => t < 2 ? t * 3 : (t * 7 + c * 5 + t * c) % 4);
-        var values = Numbers((t, c) => c % 64 < 2 ? c % 64 * 3 : (t * 3 + c * 11 + t * c) % 4);
-        var (codes, scales) = (new byte[layout.CodeBytes], new Half[layout.ScaleCount]);
+        var layout = new PageLayout(tokens, headDim, keyBits, valueBits, format);
+        // Whole numbers with 0 and the highest code in every group: scale 1, minimum 0, each number is its own code.
+        var (keyMax, valueMax) = ((1 << keyBits) - 1, (1 << valueBits) - 1);
+        var keys = Numbers((t, c) => t < 2 ? t * keyMax : (t * 7 + c * 5 + t * c) % (keyMax + 1));
+        var values = Numbers((t, c) => c % 64 < 2 ? c % 64 * valueMax : (t * 3 + c * 11 + t * c) % (valueMax + 1));
+        var (codes, scales) = (new byte[layout.CodeBytes], new byte[layout.ScaleBytes]);
 
         PageCodec.Quantize(layout, keys, values, codes, scales, layer: 0);
 
-        for (var t = 0; t < window; t++)
-        {
-            for (var c = 0; c < headDim; c++)
-            {
-                // docs/kv-layout.md: byte and bit of each code.
-                var keyByte = (c / 16 * window + t) * 4 + c % 16 / 4;
-                (codes[keyByte] >> c % 4 * 2 & 3).ShouldBe((int)keys[t * headDim + c]);
-                var valueByte = (headDim + 15) / 16 * window * 4 + (t / 16 * headDim + c) * 4 + t % 16 / 4;
-                (codes[valueByte] >> t % 4 * 2 & 3).ShouldBe((int)values[t * headDim + c]);
-            }
-        }
+        // docs/kv-layout.md: the planes, one after the other.
+        var channels = (headDim + 15) / 16 * 16;
+        var offset = 0;
+        Check(keys, channels / 16, tokens, 16, (t, c) => (c, t), code => code & 3);
+        if (keyBits == 3)
+            Check(keys, (channels + 31) / 32, tokens, 32, (t, c) => (c, t), code => code >> 2);
+        if (keyBits == 4)
+            Check(keys, channels / 16, tokens, 16, (t, c) => (c, t), code => code >> 2);
+        Check(values, tokens / 16, channels, 16, (t, c) => (t, c), code => code & 3);
+        if (valueBits == 3)
+            Check(values, tokens / 32, channels, 32, (t, c) => (t, c), code => code >> 2);
+        if (valueBits == 4)
+            Check(values, tokens / 16, channels, 16, (t, c) => (t, c), code => code >> 2);
+        offset.ShouldBe(codes.Length);
 
         var groups = (headDim + 63) / 64;
-        scales[..headDim].ShouldAllBe(s => s == (Half)1);
-        scales[headDim..(2 * headDim)].ShouldAllBe(m => m == (Half)0);
-        scales[(2 * headDim)..(2 * headDim + groups * window)].ShouldAllBe(s => s == (Half)1);
-        scales[(2 * headDim + groups * window)..].ShouldAllBe(m => m == (Half)0);
+        var bytes = format == KvScaleFormat.Byte;
+        var one = bytes ? new byte[] { 0x88 } : [0x00, 0x3C];
+        var zero = bytes ? new byte[] { 0 } : [0, 0];
+        scales.ShouldBe([
+            .. Repeat(one, headDim), .. Repeat(zero, channels - headDim), .. Repeat(zero, channels),
+            .. Repeat(one, groups * tokens), .. Repeat(zero, groups * tokens)]);
 
-        float[] Numbers(Func<int, int, int> number)
+        // A plane of lanes [rows][lanes], of which each holds `perLane` codes; what of it no number fills is 0.
+        void Check(float[] numbers, int rows, int lanes, int perLane, Func<int, int, (int Code, int Lane)> place, Func<int, int> part)
         {
-            var numbers = new float[window * headDim];
-            for (var i = 0; i < numbers.Length; i++)
-                numbers[i] = number(i / headDim, i % headDim);
-            return numbers;
+            var expected = new uint[rows * lanes];
+            for (var t = 0; t < tokens; t++)
+            {
+                for (var c = 0; c < headDim; c++)
+                {
+                    var (code, lane) = place(t, c);
+                    expected[code / perLane * lanes + lane] |= (uint)part((int)numbers[t * headDim + c]) << code % perLane * (32 / perLane);
+                }
+            }
+
+            Enumerable.Range(0, expected.Length).Select(i => BitConverter.ToUInt32(codes, offset + 4 * i)).ShouldBe(expected);
+            offset += 4 * expected.Length;
         }
+
+        float[] Numbers(Func<int, int, int> number) =>
+            [.. Enumerable.Range(0, tokens * headDim).Select(i => (float)number(i / headDim, i % headDim))];
+
+        static IEnumerable<byte> Repeat(byte[] element, int count) => Enumerable.Repeat(element, count).SelectMany(e => e);
     }
 
     [Fact]
-    public void Quantize_AnyNumbers_ComeBackWithinHalfAStep()
+    public void Quantize_AnyNumbers_ComeBackWithinAStep()
     {
-        var layout = new PageLayout(32, 72);
-        var count = layout.Window * layout.HeadDim;
-        Gen.Select(Gen.Float[-20, 20].Array[count], Gen.Float[-1, 1].Array[count], Gen.Float[0.001f, 1000]).Sample(
-            (keys, values, factor) =>
+        const int tokens = 32, headDim = 72, count = tokens * headDim;
+        Gen.Select(
+            Gen.Float[-20, 20].Array[count], Gen.Float[-1, 1].Array[count], Gen.Float[-9, 12], Gen.Float[-300, 300],
+            Gen.Select(Gen.Int[2, 4], Gen.Int[2, 4], Gen.Enum<KvScaleFormat>())).Sample(
+            (keys, values, exponent, mean, form) =>
             {
-                var scaled = keys.Select(x => x * factor).ToArray();
-                var (backKeys, backValues, scales) = RoundTrip(layout, scaled, values);
+                var layout = new PageLayout(tokens, headDim, form.Item1, form.Item2, form.Item3);
+                var factor = MathF.Pow(2, exponent);
+                var scaled = keys.Select((x, i) => x * factor + (i % headDim % 5 == 0 ? mean : 0)).ToArray(); // outlier channels
+                var page = RoundTrip(layout, scaled, values);
                 for (var i = 0; i < count; i++)
                 {
-                    var (t, c) = (i / layout.HeadDim, i % layout.HeadDim);
-                    Check(scaled[i], backKeys[i], scales[c], scales[layout.KeyMinimumIndex + c]);
-                    var group = c / 64 * layout.Window + t;
-                    Check(values[i], backValues[i], scales[layout.ValueScaleIndex + group], scales[layout.ValueMinimumIndex + group]);
+                    var (t, c) = (i / headDim, i % headDim);
+                    Check(scaled[i], page.Keys[i], page.Scale(PageLayout.KeyScaleIndex + c, layout.KeyMinimumIndex + c), layout.KeyMaxCode);
+                    var group = c / 64 * tokens + t;
+                    Check(values[i], page.Values[i], page.Scale(layout.ValueScaleIndex + group, layout.ValueMinimumIndex + group), layout.ValueMaxCode);
+                }
+
+                // Half a step, and what rounding the scale (counts as often as the highest code) and the minimum shifts.
+                void Check(float x, float back, (float Scale, float Minimum) scale, int maxCode)
+                {
+                    var (s, m) = (scale.Scale, Math.Abs(scale.Minimum));
+                    var shift = layout.Scales == KvScaleFormat.Half ? (maxCode * s + m) / 1024
+                        : maxCode * s / 16 + MathF.Sqrt(s * m) / 16 + s / 128;
+                    Math.Abs(x - back).ShouldBeLessThanOrEqualTo(s / 2 + shift + 1e-6f);
                 }
             },
-            iter: 50);
-
-        // Half a step, and what rounding the scale (three times: the highest code) and the minimum to fp16 shifts.
-        static void Check(float x, float back, Half scale, Half minimum) =>
-            Math.Abs(x - back).ShouldBeLessThanOrEqualTo((float)scale / 2 + (3 * (float)scale + Math.Abs((float)minimum)) / 1024 + 1e-6f);
+            iter: 60);
     }
 
     [Theory]
     [InlineData(0f)]
     [InlineData(-2.5f)]
     [InlineData(2049f)] // fp16 holds 2048 or 2050 only
-    [InlineData(1e-9f)] // below fp16's smallest number
+    [InlineData(1e-9f)] // below the smallest number of either format
     [InlineData(-65504f)]
     public void Quantize_ConstantGroups_AreStoredWithoutDivisionByZero(float constant)
     {
-        var layout = new PageLayout(32, 16);
-        var numbers = Enumerable.Repeat(constant, 32 * 16).ToArray();
+        foreach (var layout in PageLayoutTests.Grid().Where(l => l.HeadDim <= 72))
+        {
+            var numbers = Enumerable.Repeat(constant, layout.Tokens * layout.HeadDim).ToArray();
 
-        var (keys, values, scales) = RoundTrip(layout, numbers, numbers);
+            foreach (var clipSearch in new[] { false, true })
+            {
+                var page = RoundTrip(layout, numbers, numbers, clipSearch: clipSearch);
 
-        scales.ShouldAllBe(s => Half.IsFinite(s));
-        var tolerance = Math.Abs(constant) / 2048 + 1e-7f; // half a unit of fp16's last place
-        keys.Concat(values).ShouldAllBe(x => Math.Abs(x - constant) <= tolerance);
+                // fp16: half a unit of its last place. 8 bits: the scale is a 59th of the number, and a code is within half of it.
+                var tolerance = layout.Scales == KvScaleFormat.Half ? Math.Abs(constant) / 2048 + 1e-7f : Math.Abs(constant) / 105 + 1e-9f;
+                page.Keys.Concat(page.Values).ShouldAllBe(x => Math.Abs(x - constant) <= tolerance);
+            }
+        }
     }
 
     [Theory]
-    [InlineData(float.NaN)]
-    [InlineData(float.PositiveInfinity)]
-    [InlineData(float.NegativeInfinity)]
-    [InlineData(70000f)]
-    [InlineData(-70000f)]
-    public void Quantize_NumberThatNoPageCanHold_ThrowsAndNamesTheLayer(float number)
+    [InlineData(KvScaleFormat.Byte, float.NaN)]
+    [InlineData(KvScaleFormat.Half, float.NaN)]
+    [InlineData(KvScaleFormat.Byte, float.PositiveInfinity)]
+    [InlineData(KvScaleFormat.Half, float.NegativeInfinity)]
+    [InlineData(KvScaleFormat.Half, -70000f)]
+    [InlineData(KvScaleFormat.Byte, 97000f)] // 3 steps of 32333
+    [InlineData(KvScaleFormat.Byte, -3e38f)]
+    public void Quantize_NumberThatNoPageCanHold_ThrowsAndNamesTheLayer(KvScaleFormat format, float number)
     {
-        var layout = new PageLayout(32, 16);
+        var layout = new PageLayout(32, 16, scales: format);
         var (good, bad) = (new float[32 * 16], new float[32 * 16]);
         Array.Fill(bad, number, 100, 1);
-        if (number == 70000f)
-            Array.Fill(bad, number); // a constant: here the minimum overflows, not the scale
 
-        Should.Throw<LocalLlmException>(() => RoundTrip(layout, bad, good, layer: 7)).Message.ShouldMatch("^Layer 7: (a key|keys) ");
-        Should.Throw<LocalLlmException>(() => RoundTrip(layout, good, bad, layer: 7)).Message.ShouldMatch("^Layer 7: (a value|values) ");
+        foreach (var clipSearch in new[] { false, true })
+        {
+            var reason = !float.IsFinite(number) ? "not finite" : format == KvScaleFormat.Half ? "65504[^;]*Dense" : "30720[^;]*Half[^;]*Dense";
+            Should.Throw<LocalLlmException>(() => RoundTrip(layout, bad, good, 7, clipSearch)).Message.ShouldMatch($"^Layer 7: (?=.*key.*channel 4).*{reason}");
+            Should.Throw<LocalLlmException>(() => RoundTrip(layout, good, bad, 7, clipSearch)).Message.ShouldMatch($"^Layer 7: (?=.*value.*token 6).*{reason}");
+        }
+    }
+
+    [Fact]
+    public void Quantize_ConstantBeyondFp16_IsRefusedByFp16ScalesOnly()
+    {
+        var numbers = Enumerable.Repeat(70000f, 32 * 16).ToArray();
+
+        Should.Throw<LocalLlmException>(() => RoundTrip(new PageLayout(32, 16, scales: KvScaleFormat.Half), numbers, numbers));
+        RoundTrip(new PageLayout(32, 16), numbers, numbers).Keys.ShouldAllBe(x => Math.Abs(x - 70000f) < 700);
     }
 
     [Fact]
@@ -144,18 +161,27 @@ public class PageCodecTests
         var layout = new PageLayout(32, 16);
 
         var error = Should.Throw<ArgumentException>(() =>
-            PageCodec.Dequantize(layout, new byte[10], new Half[layout.ScaleCount], new float[512], new float[512]));
+            PageCodec.Dequantize(layout, new byte[10], new byte[layout.ScaleBytes], new float[512], new float[512]));
 
         error.Message.ShouldContain("codes has 10");
         error.Message.ShouldContain($"{layout.CodeBytes}");
     }
 
-    private static (float[] Keys, float[] Values, Half[] Scales) RoundTrip(PageLayout layout, float[] keys, float[] values, int layer = 0)
+    internal static Page RoundTrip(PageLayout layout, float[] keys, float[] values, int layer = 0, bool clipSearch = false)
     {
-        var (codes, scales) = (new byte[layout.CodeBytes], new Half[layout.ScaleCount]);
-        PageCodec.Quantize(layout, keys, values, codes, scales, layer);
+        var (codes, scales) = (new byte[layout.CodeBytes], new byte[layout.ScaleBytes]);
+        PageCodec.Quantize(layout, keys, values, codes, scales, layer, clipSearch);
         var (backKeys, backValues) = (new float[keys.Length], new float[values.Length]);
         PageCodec.Dequantize(layout, codes, scales, backKeys, backValues);
-        return (backKeys, backValues, scales);
+        return new Page(layout, scales, backKeys, backValues);
+    }
+
+    /// <summary>What a page gives back.</summary>
+    internal sealed record Page(PageLayout Layout, byte[] Scales, float[] Keys, float[] Values)
+    {
+        public (float Scale, float Minimum) Scale(int scaleIndex, int minimumIndex) =>
+            ScaleCodec.Decode(Layout.Scales, Bits(scaleIndex), Bits(minimumIndex));
+
+        private ushort Bits(int index) => Layout.Scales == KvScaleFormat.Byte ? Scales[index] : BitConverter.ToUInt16(Scales, 2 * index);
     }
 }
