@@ -338,20 +338,22 @@ internal sealed unsafe class AttentionKernel<TLanes>(string name) : AttentionKer
 
     private static void WriteOutput(in AttentionQueries queries, int kvHead, int row, in State state)
     {
+        switch (queries.Type)
+        {
+            case NumberType.Float32: WriteOutput<Float32Numbers>(queries, kvHead, row, state); break;
+            case NumberType.BFloat16: WriteOutput<BFloat16Numbers>(queries, kvHead, row, state); break;
+            default: WriteOutput<Float16Numbers>(queries, kvHead, row, state); break;
+        }
+    }
+
+    private static void WriteOutput<TNumbers>(in AttentionQueries queries, int kvHead, int row, in State state) where TNumbers : struct, INumbers
+    {
         var (query, head) = (row / queries.Group, (kvHead * queries.Group) + (row % queries.Group));
-        var first = (((nint)query * queries.KvHeads * queries.Group) + head) * queries.HeadDim;
+        var target = (byte*)queries.Outputs + ((((nint)query * queries.KvHeads * queries.Group) + head) * queries.HeadDim * TNumbers.Bytes);
         var output = state.Output + ((nint)row * state.Channels);
         var factor = 1 / state.Sum[row];
-        for (var c = 0; c < queries.HeadDim; c++)
-        {
-            var value = (output[c] + state.Bias[(row * state.Groups) + (c / PageLayout.GroupChannels)]) * factor;
-            switch (queries.Type)
-            {
-                case NumberType.Float32: ((float*)queries.Outputs)[first + c] = value; break;
-                case NumberType.Float16: ((Half*)queries.Outputs)[first + c] = (Half)value; break;
-                default: ((ushort*)queries.Outputs)[first + c] = RowTiles.ToBFloat16(value); break;
-            }
-        }
+        for (var c = 0; c < queries.HeadDim; c++, target += TNumbers.Bytes)
+            TNumbers.Write((output[c] + state.Bias[(row * state.Groups) + (c / PageLayout.GroupChannels)]) * factor, target);
     }
 
     /// <summary>The memory of a state: what the queries have gathered so far, relative to each one's highest score.</summary>

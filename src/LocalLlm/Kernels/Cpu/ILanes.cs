@@ -21,8 +21,8 @@ internal unsafe interface ILanes<TSelf> where TSelf : unmanaged, ILanes<TSelf>
     /// <summary>Reads <see cref="Count"/> floats, aligned or not.</summary>
     static abstract TSelf Load(float* source);
 
-    /// <summary>Reads <see cref="Count"/> finite IEEE halves.</summary>
-    static abstract TSelf LoadHalf(ushort* source);
+    /// <summary>Reads <see cref="Count"/> IEEE halves; subnormal numbers, infinities and NaN keep their values.</summary>
+    static abstract TSelf LoadFloat16(ushort* source);
 
     /// <summary>Reads <see cref="Count"/> bfloat16 numbers.</summary>
     static abstract TSelf LoadBFloat16(ushort* source);
@@ -42,11 +42,19 @@ internal unsafe interface ILanes<TSelf> where TSelf : unmanaged, ILanes<TSelf>
     /// <summary>Writes <see cref="Count"/> floats.</summary>
     static abstract void Store(TSelf value, float* target);
 
+    /// <summary>Writes <see cref="Count"/> bfloat16 numbers, rounded to nearest, ties to even; NaN stays NaN.</summary>
+    static abstract void StoreBFloat16(TSelf value, ushort* target);
+
+    /// <summary>Each lane rounded to bfloat16, to nearest, ties to even; NaN stays NaN.</summary>
+    static abstract TSelf RoundToBFloat16(TSelf value);
+
     static abstract TSelf operator +(TSelf a, TSelf b);
 
     static abstract TSelf operator -(TSelf a, TSelf b);
 
     static abstract TSelf operator *(TSelf a, TSelf b);
+
+    static abstract TSelf operator /(TSelf a, TSelf b);
 
     /// <summary>a·b + c, fused where the processor can.</summary>
     static abstract TSelf MultiplyAdd(TSelf a, TSelf b, TSelf c);
@@ -56,6 +64,9 @@ internal unsafe interface ILanes<TSelf> where TSelf : unmanaged, ILanes<TSelf>
 
     /// <summary>The absolute value of each lane.</summary>
     static abstract TSelf Abs(TSelf value);
+
+    /// <summary>The lanes of <paramref name="negative"/> where <paramref name="sign"/> is below 0, else those of <paramref name="other"/>.</summary>
+    static abstract TSelf Choose(TSelf sign, TSelf other, TSelf negative);
 
     /// <summary>The lanes of <paramref name="value"/>, and 0 where <paramref name="x"/> is less than <paramref name="bound"/>.</summary>
     static abstract TSelf ZeroWhereLess(TSelf value, TSelf x, TSelf bound);

@@ -25,12 +25,18 @@ internal readonly unsafe struct Lanes128(Vector128<float> value) : ILanes<Lanes1
     public static Lanes128 LoadBFloat16(ushort* source) => new((Widen(source) << 16).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes128 LoadHalf(ushort* source)
+    public static Lanes128 LoadFloat16(ushort* source)
     {
-        // Exponent and mantissa at their places in a single; the factor 2¹¹² makes up for the other exponent bias, for subnormal numbers too.
-        var bits = Widen(source).AsUInt32();
-        var magnitude = ((bits & Vector128.Create(0x7FFFu)) << 13).AsSingle() * Vector128.Create(5.192296858534828e33f);
-        return new(magnitude | ((bits & Vector128.Create(0x8000u)) << 16).AsSingle());
+        // Shifted to float32's place the exponent lacks 112: added once for a number, twice for infinity and NaN. A subnormal half has no leading
+        // 1; taking one more step of the exponent gives it one, and subtracting that 1 is exact.
+        var bits = Widen(source);
+        var magnitude = (bits & Vector128.Create(0x7FFFu)) << 13;
+        var number = magnitude + Vector128.Create(112u << 23);
+        var special = number + Vector128.Create(112u << 23);
+        var subnormal = ((number + Vector128.Create(1u << 23)).AsSingle() - Vector128.Create(113u << 23).AsSingle()).AsUInt32();
+        var result = Vector128.ConditionalSelect(Vector128.LessThan(magnitude.AsInt32(), Vector128.Create(1 << 23)).AsUInt32(), subnormal, number);
+        result = Vector128.ConditionalSelect(Vector128.GreaterThan(magnitude.AsInt32(), Vector128.Create((31 << 23) - 1)).AsUInt32(), special, result);
+        return new((result | ((bits & Vector128.Create(0x8000u)) << 16)).AsSingle());
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -49,6 +55,22 @@ internal readonly unsafe struct Lanes128(Vector128<float> value) : ILanes<Lanes1
     public static void Store(Lanes128 value, float* target) => value.value.Store(target);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreBFloat16(Lanes128 value, ushort* target)
+    {
+        var upper = RoundToBFloat16(value).value.AsUInt32() >> 16;
+        Vector128.Narrow(upper, upper).GetLower().Store(target);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 RoundToBFloat16(Lanes128 value)
+    {
+        // Half a unit less one, plus the last bit that stays: a carry exactly where rounding goes up. A NaN would carry into infinity or -0.
+        var bits = value.value.AsUInt32();
+        var rounded = (bits + Vector128.Create(0x7FFFu) + ((bits >> 16) & Vector128<uint>.One)) & Vector128.Create(0xFFFF0000u);
+        return new(Vector128.ConditionalSelect(Vector128.Equals(value.value, value.value), rounded.AsSingle(), Vector128.Create(float.NaN)));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 operator +(Lanes128 a, Lanes128 b) => new(a.value + b.value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -58,6 +80,9 @@ internal readonly unsafe struct Lanes128(Vector128<float> value) : ILanes<Lanes1
     public static Lanes128 operator *(Lanes128 a, Lanes128 b) => new(a.value * b.value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 operator /(Lanes128 a, Lanes128 b) => new(a.value / b.value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 MultiplyAdd(Lanes128 a, Lanes128 b, Lanes128 c) => new(Vector128.MultiplyAddEstimate(a.value, b.value, c.value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -65,6 +90,10 @@ internal readonly unsafe struct Lanes128(Vector128<float> value) : ILanes<Lanes1
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 Abs(Lanes128 value) => new(Vector128.Abs(value.value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Choose(Lanes128 sign, Lanes128 other, Lanes128 negative) =>
+        new(Vector128.ConditionalSelect(Vector128.LessThan(sign.value, Vector128<float>.Zero), negative.value, other.value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 ZeroWhereLess(Lanes128 value, Lanes128 x, Lanes128 bound) =>

@@ -26,12 +26,18 @@ internal readonly unsafe struct Lanes256(Vector256<float> value) : ILanes<Lanes2
     public static Lanes256 LoadBFloat16(ushort* source) => new((Widen(source) << 16).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 LoadHalf(ushort* source)
+    public static Lanes256 LoadFloat16(ushort* source)
     {
-        // Exponent and mantissa at their places in a single; the factor 2¹¹² makes up for the other exponent bias, for subnormal numbers too.
-        var bits = Widen(source).AsUInt32();
-        var magnitude = ((bits & Vector256.Create(0x7FFFu)) << 13).AsSingle() * Vector256.Create(5.192296858534828e33f);
-        return new(magnitude | ((bits & Vector256.Create(0x8000u)) << 16).AsSingle());
+        // Shifted to float32's place the exponent lacks 112: added once for a number, twice for infinity and NaN. A subnormal half has no leading
+        // 1; taking one more step of the exponent gives it one, and subtracting that 1 is exact.
+        var bits = Widen(source);
+        var magnitude = (bits & Vector256.Create(0x7FFFu)) << 13;
+        var number = magnitude + Vector256.Create(112u << 23);
+        var special = number + Vector256.Create(112u << 23);
+        var subnormal = ((number + Vector256.Create(1u << 23)).AsSingle() - Vector256.Create(113u << 23).AsSingle()).AsUInt32();
+        var result = Vector256.ConditionalSelect(Vector256.LessThan(magnitude.AsInt32(), Vector256.Create(1 << 23)).AsUInt32(), subnormal, number);
+        result = Vector256.ConditionalSelect(Vector256.GreaterThan(magnitude.AsInt32(), Vector256.Create((31 << 23) - 1)).AsUInt32(), special, result);
+        return new((result | ((bits & Vector256.Create(0x8000u)) << 16)).AsSingle());
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -50,6 +56,22 @@ internal readonly unsafe struct Lanes256(Vector256<float> value) : ILanes<Lanes2
     public static void Store(Lanes256 value, float* target) => value.value.Store(target);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreBFloat16(Lanes256 value, ushort* target)
+    {
+        var upper = RoundToBFloat16(value).value.AsUInt32() >> 16;
+        Vector256.Narrow(upper, upper).GetLower().Store(target);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 RoundToBFloat16(Lanes256 value)
+    {
+        // Half a unit less one, plus the last bit that stays: a carry exactly where rounding goes up. A NaN would carry into infinity or -0.
+        var bits = value.value.AsUInt32();
+        var rounded = (bits + Vector256.Create(0x7FFFu) + ((bits >> 16) & Vector256<uint>.One)) & Vector256.Create(0xFFFF0000u);
+        return new(Vector256.ConditionalSelect(Vector256.Equals(value.value, value.value), rounded.AsSingle(), Vector256.Create(float.NaN)));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 operator +(Lanes256 a, Lanes256 b) => new(a.value + b.value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -59,6 +81,9 @@ internal readonly unsafe struct Lanes256(Vector256<float> value) : ILanes<Lanes2
     public static Lanes256 operator *(Lanes256 a, Lanes256 b) => new(a.value * b.value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 operator /(Lanes256 a, Lanes256 b) => new(a.value / b.value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 MultiplyAdd(Lanes256 a, Lanes256 b, Lanes256 c) => new(Vector256.MultiplyAddEstimate(a.value, b.value, c.value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -66,6 +91,10 @@ internal readonly unsafe struct Lanes256(Vector256<float> value) : ILanes<Lanes2
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 Abs(Lanes256 value) => new(Vector256.Abs(value.value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Choose(Lanes256 sign, Lanes256 other, Lanes256 negative) =>
+        new(Vector256.ConditionalSelect(Vector256.LessThan(sign.value, Vector256<float>.Zero), negative.value, other.value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 ZeroWhereLess(Lanes256 value, Lanes256 x, Lanes256 bound) =>

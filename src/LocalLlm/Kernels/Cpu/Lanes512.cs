@@ -26,12 +26,18 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
     public static Lanes512 LoadBFloat16(ushort* source) => new((Widen(source) << 16).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 LoadHalf(ushort* source)
+    public static Lanes512 LoadFloat16(ushort* source)
     {
-        // Exponent and mantissa at their places in a single; the factor 2¹¹² makes up for the other exponent bias, for subnormal numbers too.
-        var bits = Widen(source).AsUInt32();
-        var magnitude = ((bits & Vector512.Create(0x7FFFu)) << 13).AsSingle() * Vector512.Create(5.192296858534828e33f);
-        return new(magnitude | ((bits & Vector512.Create(0x8000u)) << 16).AsSingle());
+        // Shifted to float32's place the exponent lacks 112: added once for a number, twice for infinity and NaN. A subnormal half has no leading
+        // 1; taking one more step of the exponent gives it one, and subtracting that 1 is exact.
+        var bits = Widen(source);
+        var magnitude = (bits & Vector512.Create(0x7FFFu)) << 13;
+        var number = magnitude + Vector512.Create(112u << 23);
+        var special = number + Vector512.Create(112u << 23);
+        var subnormal = ((number + Vector512.Create(1u << 23)).AsSingle() - Vector512.Create(113u << 23).AsSingle()).AsUInt32();
+        var result = Vector512.ConditionalSelect(Vector512.LessThan(magnitude.AsInt32(), Vector512.Create(1 << 23)).AsUInt32(), subnormal, number);
+        result = Vector512.ConditionalSelect(Vector512.GreaterThan(magnitude.AsInt32(), Vector512.Create((31 << 23) - 1)).AsUInt32(), special, result);
+        return new((result | ((bits & Vector512.Create(0x8000u)) << 16)).AsSingle());
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -50,6 +56,22 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
     public static void Store(Lanes512 value, float* target) => value.value.Store(target);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreBFloat16(Lanes512 value, ushort* target)
+    {
+        var upper = RoundToBFloat16(value).value.AsUInt32() >> 16;
+        Vector512.Narrow(upper, upper).GetLower().Store(target);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 RoundToBFloat16(Lanes512 value)
+    {
+        // Half a unit less one, plus the last bit that stays: a carry exactly where rounding goes up. A NaN would carry into infinity or -0.
+        var bits = value.value.AsUInt32();
+        var rounded = (bits + Vector512.Create(0x7FFFu) + ((bits >> 16) & Vector512<uint>.One)) & Vector512.Create(0xFFFF0000u);
+        return new(Vector512.ConditionalSelect(Vector512.Equals(value.value, value.value), rounded.AsSingle(), Vector512.Create(float.NaN)));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 operator +(Lanes512 a, Lanes512 b) => new(a.value + b.value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -59,6 +81,9 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
     public static Lanes512 operator *(Lanes512 a, Lanes512 b) => new(a.value * b.value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 operator /(Lanes512 a, Lanes512 b) => new(a.value / b.value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 MultiplyAdd(Lanes512 a, Lanes512 b, Lanes512 c) => new(Vector512.MultiplyAddEstimate(a.value, b.value, c.value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -66,6 +91,10 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 Abs(Lanes512 value) => new(Vector512.Abs(value.value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 Choose(Lanes512 sign, Lanes512 other, Lanes512 negative) =>
+        new(Vector512.ConditionalSelect(Vector512.LessThan(sign.value, Vector512<float>.Zero), negative.value, other.value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 ZeroWhereLess(Lanes512 value, Lanes512 x, Lanes512 bound) =>

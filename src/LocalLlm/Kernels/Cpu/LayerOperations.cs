@@ -128,18 +128,18 @@ internal sealed unsafe class LayerOperations<TLanes> : LayerOperations
             var i = 0;
             for (; i <= width - TLanes.Count; i += TLanes.Count)
             {
-                var number = T.Load<TLanes>(x, i);
+                var number = T.Load<TLanes>(x + (i * T.Bytes));
                 sums = TLanes.MultiplyAdd(number, number, sums);
             }
 
             for (; i < width; i++)
-                rest += T.Load(x, i) * T.Load(x, i);
+                rest += T.Read(x + (i * T.Bytes)) * T.Read(x + (i * T.Bytes));
             var inverse = 1 / MathF.Sqrt(((TLanes.Sum(sums) + rest) / width) + epsilon);
             var factor = TLanes.Broadcast(inverse);
             for (i = 0; i <= width - TLanes.Count; i += TLanes.Count)
-                T.Store(T.Round(T.Load<TLanes>(x, i) * factor) * T.Load<TLanes>(weight, i), output, i);
+                T.Store(T.Round(T.Load<TLanes>(x + (i * T.Bytes)) * factor) * T.Load<TLanes>(weight + (i * T.Bytes)), output + (i * T.Bytes));
             for (; i < width; i++)
-                T.Store(T.Round(T.Load(x, i) * inverse) * T.Load(weight, i), output, i);
+                T.Write(T.Round(T.Read(x + (i * T.Bytes)) * inverse) * T.Read(weight + (i * T.Bytes)), output + (i * T.Bytes));
         }
     }
 
@@ -156,16 +156,16 @@ internal sealed unsafe class LayerOperations<TLanes> : LayerOperations
                 var i = 0;
                 for (; i <= half - TLanes.Count; i += TLanes.Count)
                 {
-                    TLanes a = T.Load<TLanes>(first, i), b = T.Load<TLanes>(second, i), c = TLanes.Load(cosine + i), s = TLanes.Load(sine + i);
-                    T.Store((a * c) - (b * s), first, i);
-                    T.Store(TLanes.MultiplyAdd(b, c, a * s), second, i);
+                    TLanes a = T.Load<TLanes>(first + (i * T.Bytes)), b = T.Load<TLanes>(second + (i * T.Bytes)), c = TLanes.Load(cosine + i), s = TLanes.Load(sine + i);
+                    T.Store((a * c) - (b * s), first + (i * T.Bytes));
+                    T.Store(TLanes.MultiplyAdd(b, c, a * s), second + (i * T.Bytes));
                 }
 
                 for (; i < half; i++)
                 {
-                    var (a, b) = (T.Load(first, i), T.Load(second, i));
-                    T.Store((a * cosine[i]) - (b * sine[i]), first, i);
-                    T.Store((b * cosine[i]) + (a * sine[i]), second, i);
+                    var (a, b) = (T.Read(first + (i * T.Bytes)), T.Read(second + (i * T.Bytes)));
+                    T.Write((a * cosine[i]) - (b * sine[i]), first + (i * T.Bytes));
+                    T.Write((b * cosine[i]) + (a * sine[i]), second + (i * T.Bytes));
                 }
             }
         }
@@ -181,16 +181,16 @@ internal sealed unsafe class LayerOperations<TLanes> : LayerOperations
             for (; i <= width - TLanes.Count; i += TLanes.Count)
             {
                 // e^−|g| never overflows: the logistic function of g is 1 / (1 + e) where g ≥ 0, else e / (1 + e).
-                var g = T.Load<TLanes>(gateUp, i);
+                var g = T.Load<TLanes>(gateUp + (i * T.Bytes));
                 var e = VectorMath.Exp(TLanes.Zero - TLanes.Abs(g));
                 var logistic = TLanes.Choose(g, one, e) / (one + e);
-                T.Store(T.Round(g * logistic) * T.Load<TLanes>(up, i), output, i);
+                T.Store(T.Round(g * logistic) * T.Load<TLanes>(up + (i * T.Bytes)), output + (i * T.Bytes));
             }
 
             for (; i < width; i++)
             {
-                var g = T.Load(gateUp, i);
-                T.Store(T.Round(g / (1 + MathF.Exp(-g))) * T.Load(up, i), output, i);
+                var g = T.Read(gateUp + (i * T.Bytes));
+                T.Write(T.Round(g / (1 + MathF.Exp(-g))) * T.Read(up + (i * T.Bytes)), output + (i * T.Bytes));
             }
         }
     }
@@ -199,8 +199,8 @@ internal sealed unsafe class LayerOperations<TLanes> : LayerOperations
     {
         nint i = 0;
         for (; i <= count - TLanes.Count; i += TLanes.Count)
-            T.Store(T.Load<TLanes>(x, i) + T.Load<TLanes>(added, i), x, i);
+            T.Store(T.Load<TLanes>(x + (i * T.Bytes)) + T.Load<TLanes>(added + (i * T.Bytes)), x + (i * T.Bytes));
         for (; i < count; i++)
-            T.Store(T.Load(x, i) + T.Load(added, i), x, i);
+            T.Write(T.Read(x + (i * T.Bytes)) + T.Read(added + (i * T.Bytes)), x + (i * T.Bytes));
     }
 }

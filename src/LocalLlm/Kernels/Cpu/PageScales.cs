@@ -24,9 +24,9 @@ internal static unsafe class PageScales
         {
             for (var i = 0; i < count; i += TLanes.Count)
             {
-                var scale = TLanes.LoadHalf((ushort*)scales + i);
+                var scale = TLanes.LoadFloat16((ushort*)scales + i);
                 TLanes.Store(scale, scaleValues + i);
-                TLanes.Store(TLanes.MultiplyAdd(scale, half, TLanes.LoadHalf((ushort*)minima + i)), middleValues + i);
+                TLanes.Store(TLanes.MultiplyAdd(scale, half, TLanes.LoadFloat16((ushort*)minima + i)), middleValues + i);
             }
 
             return;

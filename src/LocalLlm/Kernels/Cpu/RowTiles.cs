@@ -15,40 +15,25 @@ internal static unsafe class RowTiles
         where TLanes : unmanaged, ILanes<TLanes>
     {
         for (var row = 0; row < rows; row++, source += rowBytes, target += stride)
-            Widen<TLanes>(type, source, count, target, stride);
+        {
+            switch (type)
+            {
+                case NumberType.Float32: Widen<TLanes, Float32Numbers>(source, count, target, stride); break;
+                case NumberType.BFloat16: Widen<TLanes, BFloat16Numbers>(source, count, target, stride); break;
+                default: Widen<TLanes, Float16Numbers>(source, count, target, stride); break;
+            }
+        }
     }
 
-    /// <summary>The nearest bfloat16, ties to even; NaN stays NaN.</summary>
-    public static ushort ToBFloat16(float value)
-    {
-        var bits = BitConverter.SingleToUInt32Bits(value);
-        return float.IsNaN(value) ? (ushort)((bits >> 16) | 0x40) : (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
-    }
-
-    private static void Widen<TLanes>(NumberType type, byte* source, int count, float* target, int stride)
+    private static void Widen<TLanes, TNumbers>(byte* source, int count, float* target, int stride)
         where TLanes : unmanaged, ILanes<TLanes>
+        where TNumbers : struct, INumbers
     {
         var i = 0;
-        switch (type)
-        {
-            case NumberType.Float32:
-                new ReadOnlySpan<float>(source, count).CopyTo(new Span<float>(target, count));
-                i = count;
-                break;
-            case NumberType.BFloat16:
-                for (; i <= count - TLanes.Count; i += TLanes.Count)
-                    TLanes.Store(TLanes.LoadBFloat16((ushort*)source + i), target + i);
-                for (; i < count; i++)
-                    target[i] = BitConverter.UInt32BitsToSingle((uint)((ushort*)source)[i] << 16);
-                break;
-            default:
-                for (; i <= count - TLanes.Count; i += TLanes.Count)
-                    TLanes.Store(TLanes.LoadHalf((ushort*)source + i), target + i);
-                for (; i < count; i++)
-                    target[i] = (float)((Half*)source)[i];
-                break;
-        }
-
+        for (; i <= count - TLanes.Count; i += TLanes.Count)
+            TLanes.Store(TNumbers.Load<TLanes>(source + (i * TNumbers.Bytes)), target + i);
+        for (; i < count; i++)
+            target[i] = TNumbers.Read(source + (i * TNumbers.Bytes));
         for (; i < stride; i++)
             target[i] = 0;
     }
