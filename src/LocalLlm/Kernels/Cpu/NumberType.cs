@@ -1,6 +1,6 @@
 namespace LocalLlm.Kernels.Cpu;
 
-/// <summary>How a number lies in memory.</summary>
+/// <summary>How the numbers that kernels read and write lie in memory.</summary>
 internal enum NumberType
 {
     /// <summary>IEEE single.</summary>

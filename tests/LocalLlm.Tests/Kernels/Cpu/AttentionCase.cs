@@ -191,7 +191,7 @@ internal sealed unsafe class AttentionCase : IDisposable
     private nint Allocate(int bytes)
     {
         memory.Add(new GuardedMemory(bytes));
-        return memory[^1].Address;
+        return (nint)memory[^1].Pointer;
     }
 
     private nint Write(float[] numbers, NumberType type)
