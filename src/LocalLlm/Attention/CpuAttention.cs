@@ -1,0 +1,121 @@
+using System.Runtime.InteropServices;
+using LocalLlm.Batching;
+using LocalLlm.Interop;
+using LocalLlm.Kernels.Cpu;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Attention;
+
+/// <summary>
+/// The backend for the CPU: fused kernels over raw memory, all arithmetic in float32. The segments of the slices are taken in rounds, each round one parallel region over all
+/// sequences, then its tokens are appended.
+/// </summary>
+internal sealed class CpuAttention : IAttentionBackend, IDisposable
+{
+    private readonly AttentionWork work;
+    private readonly List<KvRun> runs = [];
+
+    /// <summary>Creates the backend.</summary>
+    /// <param name="team">The threads; borrowed.</param>
+    /// <param name="kernel">The kernel; null takes the fastest of this processor.</param>
+    public CpuAttention(WorkerTeam team, AttentionKernel? kernel = null) => work = new AttentionWork(team, kernel);
+
+    /// <inheritdoc/>
+    public Tensor Attend(int layer, Tensor q, Tensor k, Tensor v, double scale, int? slidingWindow, StepBatch batch)
+    {
+        using var scope = NewDisposeScope();
+        var output = empty(q.shape, q.dtype, q.device); // [T, Hq, D]
+        var step = new LayerStep(layer, new HeadRows(q), new HeadRows(k), new HeadRows(v), TensorMemory.Address(output), (float)scale, slidingWindow ?? int.MaxValue);
+        var rounds = batch.Slices.Max(s => s.Plan.Segments.Count);
+        for (var round = 0; round < rounds; round++)
+        {
+            foreach (var slice in batch.Slices)
+            {
+                if (round < slice.Plan.Segments.Count)
+                    Add(step, slice, round);
+            }
+
+            work.Run();
+            foreach (var slice in batch.Slices)
+            {
+                if (round >= slice.Plan.Segments.Count)
+                    continue;
+                using var sliceScope = NewDisposeScope();
+                var (start, count) = slice.Plan.Segments[round];
+                slice.Cache.Append(layer, k.narrow(0, slice.Start + start, count), v.narrow(0, slice.Start + start, count), slice.Plan, round);
+            }
+        }
+
+        return output.MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => work.Dispose();
+
+    private void Add(in LayerStep step, StepSlice slice, int segment)
+    {
+        var (start, count) = slice.Plan.Segments[segment];
+        var (row, position) = (slice.Start + start, slice.Plan.Position + start);
+        runs.Clear();
+        // The fresh tokens come first, so that each query sees itself before anything else.
+        runs.Add(new KvRun
+        {
+            TileTokens = AttentionKernel.RowTileTokens,
+            Tokens = count,
+            IsFresh = true,
+            FirstPosition = position,
+            Keys = step.K.Source(row),
+            Values = step.V.Source(row),
+        });
+        var isWindowed = position + count > step.SlidingWindow;
+        var layout = slice.Cache.AddRuns(step.Layer, isWindowed, runs);
+        var queries = new AttentionQueries
+        {
+            Count = count,
+            KvHeads = step.K.Heads,
+            Group = step.Q.Heads / step.K.Heads,
+            HeadDim = step.Q.HeadDim,
+            Scale = step.Scale,
+            Position = position,
+            SlidingWindow = step.SlidingWindow,
+            Type = step.Q.Type,
+            Queries = step.Q.Address(row),
+            QueryTokenBytes = step.Q.TokenBytes,
+            QueryHeadBytes = step.Q.HeadBytes,
+            Outputs = step.Outputs + (row * (nint)step.Q.Heads * step.Q.HeadDim * step.Q.ElementBytes),
+        };
+        work.Add(queries, layout, CollectionsMarshal.AsSpan(runs));
+    }
+
+    /// <summary>What all slices of one layer share.</summary>
+    private readonly record struct LayerStep(int Layer, HeadRows Q, HeadRows K, HeadRows V, nint Outputs, float Scale, int SlidingWindow);
+
+    /// <summary>The memory of a tensor [T, heads, D], a head's channels lying together.</summary>
+    private readonly record struct HeadRows
+    {
+        private readonly nint start;
+
+        public HeadRows(Tensor tensor)
+        {
+            start = TensorMemory.Address(tensor);
+            (Heads, HeadDim, Type) = ((int)tensor.size(1), (int)tensor.size(2), TensorMemory.NumberType(tensor));
+            (TokenBytes, HeadBytes) = ((nint)tensor.stride(0) * ElementBytes, (nint)tensor.stride(1) * ElementBytes);
+        }
+
+        public int Heads { get; }
+
+        public int HeadDim { get; }
+
+        public NumberType Type { get; }
+
+        public nint TokenBytes { get; }
+
+        public nint HeadBytes { get; }
+
+        public int ElementBytes => Type == NumberType.Float32 ? 4 : 2;
+
+        public nint Address(int token) => start + (token * TokenBytes);
+
+        public KvSource Source(int token) => new() { Data = Address(token), Type = Type, HeadBytes = HeadBytes, StepBytes = TokenBytes };
+    }
+}
