@@ -24,7 +24,8 @@ internal static unsafe class PageQuantizer
     public static bool TryQuantize(
         PageLayout layout, in NumberRows keys, in NumberRows values, byte* codes, byte* scales, bool clipSearch, out PageFault fault)
     {
-        var (valueCodes, valueScales) = (codes + layout.ValueOffset, scales + layout.ValueScaleIndex * layout.ScaleElementBytes);
+        var valueCodes = codes + layout.ValueOffset;
+        var valueScales = scales + layout.ValueScaleIndex * layout.ScaleElementBytes;
         return TryQuantizeKeys(layout, keys, codes, scales, clipSearch, out fault)
             && TryQuantizeValues(layout, values, valueCodes, valueScales, clipSearch, out fault);
     }
