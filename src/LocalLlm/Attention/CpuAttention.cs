@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using LocalLlm.Batching;
 using LocalLlm.Interop;
 using LocalLlm.Kernels.Cpu;
+using LocalLlm.KvCache;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Attention;
@@ -25,7 +26,7 @@ internal sealed class CpuAttention : IAttentionBackend, IDisposable
     {
         using var scope = NewDisposeScope();
         var output = empty(q.shape, q.dtype, q.device); // [T, Hq, D]
-        var step = new LayerStep(layer, new HeadRows(q), new HeadRows(k), new HeadRows(v), TensorMemory.Address(output), (float)scale, slidingWindow ?? int.MaxValue);
+        var step = new LayerStep(layer, NumberTypes.TokenRows(q), NumberTypes.TokenRows(k), NumberTypes.TokenRows(v), TensorMemory.Address(output), (float)scale, slidingWindow ?? int.MaxValue);
         var rounds = batch.Slices.Max(s => s.Plan.Segments.Count);
         for (var round = 0; round < rounds; round++)
         {
@@ -64,8 +65,8 @@ internal sealed class CpuAttention : IAttentionBackend, IDisposable
             Tokens = count,
             IsFresh = true,
             FirstPosition = position,
-            Keys = step.K.Source(row),
-            Values = step.V.Source(row),
+            Keys = Source(step.K, row),
+            Values = Source(step.V, row),
         });
         var isWindowed = position + count > step.SlidingWindow;
         var layout = slice.Cache.AddRuns(step.Layer, isWindowed, runs);
@@ -79,7 +80,7 @@ internal sealed class CpuAttention : IAttentionBackend, IDisposable
             Position = position,
             SlidingWindow = step.SlidingWindow,
             Type = step.Q.Type,
-            Queries = step.Q.Address(row),
+            Queries = step.Q.At(row, 0),
             QueryTokenBytes = step.Q.TokenBytes,
             QueryHeadBytes = step.Q.HeadBytes,
             Outputs = step.Outputs + (row * (nint)step.Q.Heads * step.Q.HeadDim * step.Q.ElementBytes),
@@ -88,34 +89,8 @@ internal sealed class CpuAttention : IAttentionBackend, IDisposable
     }
 
     /// <summary>What all slices of one layer share.</summary>
-    private readonly record struct LayerStep(int Layer, HeadRows Q, HeadRows K, HeadRows V, nint Outputs, float Scale, int SlidingWindow);
+    private readonly record struct LayerStep(int Layer, TokenRows Q, TokenRows K, TokenRows V, nint Outputs, float Scale, int SlidingWindow);
 
-    /// <summary>The memory of a tensor [T, heads, D], a head's channels lying together.</summary>
-    private readonly record struct HeadRows
-    {
-        private readonly nint start;
-
-        public HeadRows(Tensor tensor)
-        {
-            start = TensorMemory.Address(tensor);
-            (Heads, HeadDim, Type) = ((int)tensor.size(1), (int)tensor.size(2), TensorMemory.NumberType(tensor));
-            (TokenBytes, HeadBytes) = ((nint)tensor.stride(0) * ElementBytes, (nint)tensor.stride(1) * ElementBytes);
-        }
-
-        public int Heads { get; }
-
-        public int HeadDim { get; }
-
-        public NumberType Type { get; }
-
-        public nint TokenBytes { get; }
-
-        public nint HeadBytes { get; }
-
-        public int ElementBytes => Type == NumberType.Float32 ? 4 : 2;
-
-        public nint Address(int token) => start + (token * TokenBytes);
-
-        public KvSource Source(int token) => new() { Data = Address(token), Type = Type, HeadBytes = HeadBytes, StepBytes = TokenBytes };
-    }
+    private static KvSource Source(in TokenRows rows, int token) =>
+        new() { Data = rows.At(token, 0), Type = rows.Type, HeadBytes = rows.HeadBytes, StepBytes = rows.TokenBytes };
 }

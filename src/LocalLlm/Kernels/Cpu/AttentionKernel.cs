@@ -14,6 +14,9 @@ internal abstract unsafe class AttentionKernel
     /// <summary>The most channels of a head.</summary>
     public const int MaxHeadDim = 256;
 
+    /// <summary>Tokens of a tile of rows: their numbers as floats fit the second-level cache beside the queries.</summary>
+    public const int RowTileTokens = 64;
+
     private static readonly AttentionKernel[] All =
         [new AttentionKernel<Lanes512>("AVX-512"), new AttentionKernel<Lanes256>("AVX2"), new AttentionKernel<Lanes128>("portable, 128 bits")];
 
