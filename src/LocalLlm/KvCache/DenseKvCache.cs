@@ -73,6 +73,9 @@ internal sealed class DenseKvCache : IKvCache
     }
 
     /// <inheritdoc/>
+    public void EndPrompt() => RequireWholeSteps();
+
+    /// <inheritdoc/>
     public IKvCache Fork()
     {
         RequireWholeSteps();

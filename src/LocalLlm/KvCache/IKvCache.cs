@@ -11,7 +11,7 @@ internal interface IKvCache : IDisposable
     /// <summary>Committed tokens.</summary>
     int Length { get; }
 
-    /// <summary>Bytes held, everything counted: codes, scales, rows, reserved slots. Pages shared by forks count in each of them.</summary>
+    /// <summary>Bytes held, everything counted: codes, scales, positions, rows, reserved slots. Pages shared by forks count in each of them.</summary>
     long Bytes { get; }
 
     /// <summary>Plans the append of <paramref name="count"/> ≥ 1 tokens after <see cref="Length"/>. Pure arithmetic: changes nothing.</summary>
@@ -34,6 +34,13 @@ internal interface IKvCache : IDisposable
 
     /// <summary>Makes the step's tokens part of <see cref="Length"/>, after the last layer.</summary>
     void Commit(AppendPlan plan);
+
+    /// <summary>
+    /// Tells that a prompt ends here, before the first token after it is sampled. Changes something only where the policy says so; told again at the same
+    /// length it changes nothing.
+    /// </summary>
+    /// <exception cref="LocalLlmException">Numbers fit no page. The cache is to be disposed of.</exception>
+    void EndPrompt();
 
     /// <summary>A cache with the same content that goes its own way: pages are shared by reference count, rows copied.</summary>
     IKvCache Fork();
