@@ -65,8 +65,8 @@ internal sealed class CpuAttention : IAttentionBackend, IDisposable
             Tokens = count,
             IsFresh = true,
             FirstPosition = position,
-            Keys = Source(step.K, row),
-            Values = Source(step.V, row),
+            Keys = NumberTypes.Source(step.K, row),
+            Values = NumberTypes.Source(step.V, row),
         });
         var isWindowed = position + count > step.SlidingWindow;
         var layout = slice.Cache.AddRuns(step.Layer, isWindowed, runs);
@@ -90,7 +90,4 @@ internal sealed class CpuAttention : IAttentionBackend, IDisposable
 
     /// <summary>What all slices of one layer share.</summary>
     private readonly record struct LayerStep(int Layer, TokenRows Q, TokenRows K, TokenRows V, nint Outputs, float Scale, int SlidingWindow);
-
-    private static KvSource Source(in TokenRows rows, int token) =>
-        new() { Data = rows.At(token, 0), Type = rows.Type, HeadBytes = rows.HeadBytes, StepBytes = rows.TokenBytes };
 }

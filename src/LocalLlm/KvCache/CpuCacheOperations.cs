@@ -24,16 +24,16 @@ internal sealed class CpuCacheOperations(bool clipSearch = false) : ICacheOperat
 
     /// <inheritdoc/>
     public void WriteRows(Tensor rows, int layer, int row, Tensor fresh, int token, int count) =>
-        RowStore.Write(NumberTypes.TokenRows(fresh).From(token), Layer(rows, layer).From(row), count);
+        RowStore.Write(NumberTypes.TokenRows(fresh).From(token), NumberTypes.LayerRows(rows, layer).From(row), count);
 
     /// <inheritdoc/>
     public void RemoveRows(Tensor rows, int layer, RowPattern removed, int count) =>
-        RowStore.Remove(Layer(rows, layer), removed.First, removed.Step, removed.Count, count);
+        RowStore.Remove(NumberTypes.LayerRows(rows, layer), removed.First, removed.Step, removed.Count, count);
 
     /// <inheritdoc/>
     public void WritePage(PageLayout layout, int layer, Tensor keys, Tensor values, RowPattern evicted, PageBlock block, int slot)
     {
-        var (keyRows, valueRows) = (Layer(keys, layer), Layer(values, layer));
+        var (keyRows, valueRows) = (NumberTypes.LayerRows(keys, layer), NumberTypes.LayerRows(values, layer));
         for (var head = 0; head < keyRows.Heads; head++)
         {
             var (codes, scales) = Record(layout, block, layer, slot, head, keyRows.Heads);
@@ -46,7 +46,7 @@ internal sealed class CpuCacheOperations(bool clipSearch = false) : ICacheOperat
     public void WritePageFromPacked(
         PageLayout layout, int layer, Tensor keys, RowPattern evicted, PackedValues packed, Tensor values, int valueRow, PageBlock block, int slot)
     {
-        var (keyRows, valueRows) = (Layer(keys, layer), Layer(values, layer));
+        var (keyRows, valueRows) = (NumberTypes.LayerRows(keys, layer), NumberTypes.LayerRows(values, layer));
         for (var head = 0; head < keyRows.Heads; head++)
         {
             var (codes, scales) = Record(layout, block, layer, slot, head, keyRows.Heads);
@@ -63,26 +63,17 @@ internal sealed class CpuCacheOperations(bool clipSearch = false) : ICacheOperat
     /// <inheritdoc/>
     public void PackValues(PageLayout layout, int layer, Tensor values, int valueRow, PackedValues packed)
     {
-        var rows = Layer(values, layer);
+        var rows = NumberTypes.LayerRows(values, layer);
         for (var head = 0; head < rows.Heads; head++)
             QuantizeValues(layout, layer, rows, head, valueRow, Section(layout, packed, layer, head));
     }
 
     private static NumberRows Rows(in TokenRows rows, int head, RowPattern pattern) => rows.Of(head, pattern.First, pattern.Step);
 
-    // rows: [L, Hkv, reserved, D]
-    private static TokenRows Layer(Tensor rows, int layer)
-    {
-        var bytes = (nint)rows.ElementSize;
-        return new TokenRows(
-            TensorMemory.Address(rows) + (layer * (nint)rows.stride(0) * bytes), (nint)rows.stride(2) * bytes, (nint)rows.stride(1) * bytes,
-            (int)rows.size(1), (int)rows.size(3), NumberTypes.Of(rows.dtype));
-    }
-
     private static (nint Codes, nint Scales) Record(PageLayout layout, PageBlock block, int layer, int slot, int head, int heads)
     {
         var record = ((nint)slot * heads) + head;
-        return (TensorMemory.Address(block.Codes[layer]) + (record * layout.CodeBytes), TensorMemory.Address(block.Scales[layer]) + (record * layout.ScaleBytes));
+        return (block.CodeAddresses[layer] + (record * layout.CodeBytes), block.ScaleAddresses[layer] + (record * layout.ScaleBytes));
     }
 
     private static ValueSection Section(PageLayout layout, PackedValues packed, int layer, int head) => new(

@@ -25,4 +25,25 @@ internal static class NumberTypes
         return new TokenRows(
             TensorMemory.Address(tensor), (nint)tensor.stride(0) * bytes, (nint)tensor.stride(1) * bytes, (int)tensor.size(1), (int)tensor.size(2), type);
     }
+
+    /// <summary>The memory of a layer of rows [L, Hkv, reserved, D]; a row is a token.</summary>
+    public static TokenRows LayerRows(Tensor rows, int layer)
+    {
+        var bytes = (nint)rows.ElementSize;
+        return new TokenRows(
+            TensorMemory.Address(rows) + (layer * (nint)rows.stride(0) * bytes), (nint)rows.stride(2) * bytes, (nint)rows.stride(1) * bytes,
+            (int)rows.size(1), (int)rows.size(3), Of(rows.dtype));
+    }
+
+    /// <summary>The memory of rows [Hkv, capacity, D]; a row is a token.</summary>
+    public static TokenRows HeadRows(Tensor rows)
+    {
+        var bytes = (nint)rows.ElementSize;
+        return new TokenRows(
+            TensorMemory.Address(rows), (nint)rows.stride(1) * bytes, (nint)rows.stride(0) * bytes, (int)rows.size(0), (int)rows.size(2), Of(rows.dtype));
+    }
+
+    /// <summary>Rows from <paramref name="token"/> on as a source of a run.</summary>
+    public static KvSource Source(in TokenRows rows, int token = 0) =>
+        new() { Data = rows.At(token, 0), Type = rows.Type, HeadBytes = rows.HeadBytes, StepBytes = rows.TokenBytes };
 }
