@@ -15,7 +15,20 @@ public sealed record LlmEngineOptions
     /// <summary>A folder with libtorch's libraries, for instance a PyTorch installation's torch/lib; null takes the application's own package.</summary>
     public string? LibTorchPath { get; set; }
 
-    /// <summary>The type in which weights are held and multiplied.</summary>
+    /// <summary>What computes attention over the KV cache.</summary>
+public enum AttentionBackend
+{
+    /// <summary>The engine's own kernels on a CPU, torch operations on a GPU.</summary>
+    Auto,
+
+    /// <summary>torch operations: the reference, on any device, slower.</summary>
+    Torch,
+
+    /// <summary>The engine's own kernels; a CPU only.</summary>
+    Cpu,
+}
+
+/// <summary>The type in which weights are held and multiplied.</summary>
     public WeightType WeightType { get; set; } = WeightType.Auto;
 
     /// <summary>The most tokens of prompt and output together; null takes config.json's <c>max_position_embeddings</c>.</summary>
@@ -33,7 +46,10 @@ public sealed record LlmEngineOptions
     /// <summary>The KV cache.</summary>
     public KvCacheOptions KvCache { get; set; } = new();
 
-    /// <summary>Threads of libtorch on a CPU; null takes one for each core.</summary>
+    /// <summary>What computes attention over the KV cache.</summary>
+    public AttentionBackend AttentionBackend { get; set; } = AttentionBackend.Auto;
+
+    /// <summary>Threads on a CPU, of libtorch and of the engine's own kernels; null takes one for each core.</summary>
     public int? Threads { get; set; }
 }
 
