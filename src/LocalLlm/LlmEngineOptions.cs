@@ -15,20 +15,7 @@ public sealed record LlmEngineOptions
     /// <summary>A folder with libtorch's libraries, for instance a PyTorch installation's torch/lib; null takes the application's own package.</summary>
     public string? LibTorchPath { get; set; }
 
-    /// <summary>What computes attention over the KV cache.</summary>
-public enum AttentionBackend
-{
-    /// <summary>The engine's own kernels on a CPU, torch operations on a GPU.</summary>
-    Auto,
-
-    /// <summary>torch operations: the reference, on any device, slower.</summary>
-    Torch,
-
-    /// <summary>The engine's own kernels; a CPU only.</summary>
-    Cpu,
-}
-
-/// <summary>The type in which weights are held and multiplied.</summary>
+    /// <summary>The type in which weights are held and multiplied.</summary>
     public WeightType WeightType { get; set; } = WeightType.Auto;
 
     /// <summary>The most tokens of prompt and output together; null takes config.json's <c>max_position_embeddings</c>.</summary>
