@@ -141,8 +141,10 @@ public class PageCodecTests
         foreach (var clipSearch in new[] { false, true })
         {
             var reason = !float.IsFinite(number) ? "not finite" : format == KvScaleFormat.Half ? "65504[^;]*Dense" : "30720[^;]*Half[^;]*Dense";
-            Should.Throw<LocalLlmException>(() => RoundTrip(layout, bad, good, 7, clipSearch)).Message.ShouldMatch($"^Layer 7: (?=.*key.*channel 4).*{reason}");
-            Should.Throw<LocalLlmException>(() => RoundTrip(layout, good, bad, 7, clipSearch)).Message.ShouldMatch($"^Layer 7: (?=.*value.*token 6).*{reason}");
+            var ofKeys = Should.Throw<LocalLlmException>(() => RoundTrip(layout, bad, good, 7, clipSearch));
+            ofKeys.Message.ShouldMatch($"^Layer 7: (?=.*key.*channel 4).*{reason}");
+            var ofValues = Should.Throw<LocalLlmException>(() => RoundTrip(layout, good, bad, 7, clipSearch));
+            ofValues.Message.ShouldMatch($"^Layer 7: (?=.*value.*token 6).*{reason}");
         }
     }
 
