@@ -30,7 +30,7 @@ internal static class EngineOptionsValidator
             yield return $"PrefillChunkTokens is {options.PrefillChunkTokens}; use 1 or more";
         if (options.Threads is < 1)
             yield return $"Threads is {options.Threads}; use 1 or more, or null for one each core";
-        foreach (var error in options.KvCache is null ? ["it is null"] : KvCacheFactory.Errors(options.KvCache))
+        foreach (var error in options.KvCache is null ? ["it is null"] : KvCacheOptionsCheck.Errors(options.KvCache))
             yield return "KvCache: " + error;
     }
 }

@@ -33,7 +33,10 @@ public sealed record LlmModelInfo
     /// <summary>Where it runs: "cpu" or "cuda:0".</summary>
     public required string Device { get; init; }
 
-    /// <summary>Bits per element of old tokens in the KV cache, scales not counted: 2 for LogQuant, else the width of the dense type.</summary>
+    /// <summary>
+    /// Bits per element of old tokens in the KV cache, scales not counted: those of the pages (2 by default; the more of keys' and values' where they differ), or the
+    /// width of the dense type for a cache without pages.
+    /// </summary>
     public required int KvBits { get; init; }
 
     /// <summary>Bytes that one token holds in an uncompressed fp16 KV cache.</summary>

@@ -84,7 +84,7 @@ public sealed partial class LlmEngine : ILlmEngine
             ContextTokens = model.ContextTokens,
             ParameterCount = model.ParameterCount,
             Device = model.Device.ToString(),
-            KvBits = options.KvCache.Kind == KvCacheKind.LogQuant ? 2 : 8 * caches.Shape.ElementBytes,
+            KvBits = caches.KvBits,
             KvBytesPerTokenFp16 = caches.Shape.TokenBytesFp16,
         };
         var endIds = folder.EosTokenIds.Concat(tokenizer.EosId is { } eos ? [eos] : []).ToHashSet();

@@ -52,29 +52,3 @@ public enum WeightType
     /// <summary>IEEE half.</summary>
     Float16,
 }
-
-/// <summary>Which KV cache a conversation gets, and how much is kept.</summary>
-public sealed record KvCacheOptions
-{
-    /// <summary>The kind of cache.</summary>
-    public KvCacheKind Kind { get; set; } = KvCacheKind.LogQuant;
-
-    /// <summary>W of the LogQuant rule: tokens of a page; between 2W and 3W tokens stay in full precision. 32, 64 or 128.</summary>
-    public int Window { get; set; } = 64;
-
-    /// <summary>Bytes for the caches of all conversations, running and retained; null for no limit.</summary>
-    public long? MemoryBytes { get; set; }
-
-    /// <summary>How many conversations' caches are retained for a follow-up turn; the least recently used leaves first.</summary>
-    public int RetainedConversations { get; set; } = 16;
-}
-
-/// <summary>The kind of KV cache.</summary>
-public enum KvCacheKind
-{
-    /// <summary>2-bit pages for old tokens, a log-distributed set in full precision (arXiv 2503.19950).</summary>
-    LogQuant,
-
-    /// <summary>Every token in full precision.</summary>
-    Dense,
-}

@@ -81,7 +81,7 @@ internal sealed class TorchAttention : IAttentionBackend
             var (first, count) = (start, Math.Min(partTokens, positions.Count - start));
             yield return () => (
                 view.Keys.narrow(1, first, count).to(ScalarType.Float32),
-                view.Values.narrow(1, first, count).to(ScalarType.Float32),
+                RowValues(view).narrow(1, first, count).to(ScalarType.Float32),
                 queries.IsWindowed ? tensor(positions.ToArray(), device: view.Keys.device).narrow(0, first, count) : null);
         }
 
@@ -99,6 +99,15 @@ internal sealed class TorchAttention : IAttentionBackend
                 var (keys, values) = PageTensors.Dequantize(run[0].Layout, Joined(run, p => p.Codes), Joined(run, p => p.Scales));
                 return (keys, values, queries.IsWindowed ? Joined(run, p => p.Positions).flatten() : null);
             };
+        }
+
+        static Tensor RowValues(KvView view)
+        {
+            if (view.PackedValues is not { } packed)
+                return view.Values;
+            var values = view.Values.to(ScalarType.Float32);
+            var codes = PageTensors.DequantizeValues(packed.Layout, packed.Codes.unsqueeze(0), packed.Scales.unsqueeze(0));
+            return cat([values.narrow(1, 0, packed.FirstRow), codes, values.narrow(1, packed.FirstRow, values.shape[1] - packed.FirstRow)], 1);
         }
 
         static Tensor Joined(List<KvPages> run, Func<KvPages, Tensor> part) => run.Count == 1 ? part(run[0]) : cat([.. run.Select(part)], 0);

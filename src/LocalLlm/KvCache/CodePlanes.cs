@@ -8,26 +8,30 @@ internal static class CodePlanes
 {
     private const int LaneBytes = sizeof(uint);
 
-    /// <summary>Packs codes.</summary>
+    /// <summary>Packs the keys' section.</summary>
     /// <param name="layout">The layout.</param>
     /// <param name="keys">[H, P, D] uint8.</param>
-    /// <param name="values">[H, P, D] uint8.</param>
-    /// <returns>[H, CodeBytes] uint8.</returns>
-    public static Tensor Pack(PageLayout layout, Tensor keys, Tensor values)
+    /// <returns>[H, KeyCodeBytes] uint8.</returns>
+    public static Tensor PackKeys(PageLayout layout, Tensor keys)
     {
-        List<Tensor> planes = [PackKeys(layout, LowBits(keys), 2)];
-        if (layout.KeyBits > 2)
-            planes.Add(PackKeys(layout, HighBits(keys), layout.KeyBits - 2));
+        var low = PackKeys(layout, LowBits(keys), 2);
+        return layout.KeyBits == 2 ? low : cat([low, PackKeys(layout, HighBits(keys), layout.KeyBits - 2)], 1);
+    }
+
+    /// <summary>Packs the values' section.</summary>
+    /// <param name="layout">The layout.</param>
+    /// <param name="values">[H, P, D] uint8.</param>
+    /// <returns>[H, ValueCodeBytes] uint8.</returns>
+    public static Tensor PackValues(PageLayout layout, Tensor values)
+    {
         values = PadChannels(values, layout.Channels);
-        planes.Add(PackValues(layout, LowBits(values), 2));
-        if (layout.ValueBits > 2)
-            planes.Add(PackValues(layout, HighBits(values), layout.ValueBits - 2));
-        return cat(planes, 1);
+        var low = PackValues(layout, LowBits(values), 2);
+        return layout.ValueBits == 2 ? low : cat([low, PackValues(layout, HighBits(values), layout.ValueBits - 2)], 1);
     }
 
     /// <summary>The keys' codes of pages.</summary>
     /// <param name="layout">The layout.</param>
-    /// <param name="codes">[N, H, CodeBytes] uint8.</param>
+    /// <param name="codes">[N, H, KeyCodeBytes] uint8.</param>
     /// <returns>[H, D, N, P] uint8: tokens stay innermost, so that the loops over them are vectorised.</returns>
     public static Tensor UnpackKeys(PageLayout layout, Tensor codes)
     {
@@ -46,12 +50,12 @@ internal static class CodePlanes
 
     /// <summary>The values' codes of pages.</summary>
     /// <param name="layout">The layout.</param>
-    /// <param name="codes">[N, H, CodeBytes] uint8.</param>
+    /// <param name="codes">[N, H, ValueCodeBytes] uint8.</param>
     /// <returns>[H, N, P, D] uint8: channels stay innermost.</returns>
     public static Tensor UnpackValues(PageLayout layout, Tensor codes)
     {
-        var low = Plane(layout.ValueOffset, 2);
-        return layout.ValueBits == 2 ? low : Joined(low, Plane(layout.ValueHighOffset, layout.ValueBits - 2));
+        var low = Plane(0, 2);
+        return layout.ValueBits == 2 ? low : Joined(low, Plane(layout.ValueHighOffset - layout.ValueOffset, layout.ValueBits - 2));
 
         Tensor Plane(int offset, int width)
         {

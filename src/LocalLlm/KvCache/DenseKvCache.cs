@@ -1,3 +1,5 @@
+using LocalLlm.Kernels.Cpu;
+using LocalLlm.Quantization;
 using static TorchSharp.torch;
 
 namespace LocalLlm.KvCache;
@@ -52,6 +54,24 @@ internal sealed class DenseKvCache : IKvCache
     }
 
     /// <inheritdoc/>
+    public PageLayout? AddRuns(int layer, bool withPositions, List<KvRun> runs)
+    {
+        ObjectDisposedException.ThrowIf(isDisposed, this);
+        if (layerLengths[layer] > 0)
+        {
+            runs.Add(new KvRun
+            {
+                TileTokens = AttentionKernel.RowTileTokens,
+                Tokens = layerLengths[layer],
+                Keys = NumberTypes.Source(NumberTypes.HeadRows(keys[layer])),
+                Values = NumberTypes.Source(NumberTypes.HeadRows(values[layer])),
+            });
+        }
+
+        return null;
+    }
+
+    /// <inheritdoc/>
     public void Append(int layer, Tensor k, Tensor v, AppendPlan plan, int segment)
     {
         ObjectDisposedException.ThrowIf(isDisposed, this);
@@ -71,6 +91,9 @@ internal sealed class DenseKvCache : IKvCache
         AppendCheck.RequireAllAppended(plan, Length, layerLengths);
         Length += plan.Count;
     }
+
+    /// <inheritdoc/>
+    public void EndPrompt() => RequireWholeSteps();
 
     /// <inheritdoc/>
     public IKvCache Fork()

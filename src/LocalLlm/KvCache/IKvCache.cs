@@ -1,3 +1,5 @@
+using LocalLlm.Kernels.Cpu;
+using LocalLlm.Quantization;
 using static TorchSharp.torch;
 
 namespace LocalLlm.KvCache;
@@ -11,7 +13,7 @@ internal interface IKvCache : IDisposable
     /// <summary>Committed tokens.</summary>
     int Length { get; }
 
-    /// <summary>Bytes held, everything counted: codes, scales, rows, reserved slots. Pages shared by forks count in each of them.</summary>
+    /// <summary>Bytes held, everything counted: codes, scales, positions, rows, reserved slots. Pages shared by forks count in each of them.</summary>
     long Bytes { get; }
 
     /// <summary>Plans the append of <paramref name="count"/> ≥ 1 tokens after <see cref="Length"/>. Pure arithmetic: changes nothing.</summary>
@@ -19,6 +21,13 @@ internal interface IKvCache : IDisposable
 
     /// <summary>What one layer holds now, in no particular order. Borrowed: valid until the next append to this layer.</summary>
     KvView View(int layer);
+
+    /// <summary>What one layer of a cache on the CPU holds now, as <see cref="View"/> does, for kernels over raw memory. Valid until the next append to this layer.</summary>
+    /// <param name="layer">The layer.</param>
+    /// <param name="withPositions">True where the tokens' positions are needed.</param>
+    /// <param name="runs">Receives the runs; empty ones are left out.</param>
+    /// <returns>The layout of the packed runs; null if none is packed.</returns>
+    PageLayout? AddRuns(int layer, bool withPositions, List<KvRun> runs);
 
     /// <summary>
     /// Appends the fresh tokens of one segment of <paramref name="plan"/> to a layer. Segments come in order; all segments of a layer before
@@ -34,6 +43,13 @@ internal interface IKvCache : IDisposable
 
     /// <summary>Makes the step's tokens part of <see cref="Length"/>, after the last layer.</summary>
     void Commit(AppendPlan plan);
+
+    /// <summary>
+    /// Tells that a prompt ends here, before the first token after it is sampled. Changes something only where the policy says so; told again at the same
+    /// length it changes nothing.
+    /// </summary>
+    /// <exception cref="LocalLlmException">Numbers fit no page. The cache is to be disposed of.</exception>
+    void EndPrompt();
 
     /// <summary>A cache with the same content that goes its own way: pages are shared by reference count, rows copied.</summary>
     IKvCache Fork();

@@ -1,52 +1,83 @@
+using LocalLlm.KvCache.Policies;
+using LocalLlm.Quantization;
+
 namespace LocalLlm.KvCache;
 
 /// <summary>Creates the caches that the options ask for, and says beforehand what they will hold.</summary>
 internal sealed class KvCacheFactory
 {
     private readonly KvCacheOptions options;
+    private readonly ResidencyPolicy? policy; // null for a dense cache
+    private readonly PageFormat? format;
+    private readonly ICacheOperations operations;
 
     /// <summary>Creates the factory.</summary>
+    /// <param name="options">The options; later changes to them have no effect.</param>
+    /// <param name="shape">What the model fixes.</param>
+    /// <param name="operations">What paged caches do to their tensors; null for torch operations.</param>
     /// <exception cref="ArgumentException">Options or shape are wrong; the message lists everything.</exception>
-    public KvCacheFactory(KvCacheOptions options, KvShape shape)
+    public KvCacheFactory(KvCacheOptions options, KvShape shape, ICacheOperations? operations = null)
     {
-        var errors = Errors(options).Concat(shape.Errors()).ToList();
-        if (errors.Count == 0 && options.MemoryBytes is { } limit && BytesFor(options, shape, 1) is var needed && needed > limit)
+        var errors = KvCacheOptionsCheck.Errors(options).Concat(shape.Errors()).ToList();
+        if (shape.Layers >= 1 && options.BoundaryLayers > shape.Layers / 2)
         {
-            errors.Add($"{nameof(KvCacheOptions.MemoryBytes)} is {limit:N0}, but the cache of one conversation holds at least {needed:N0} bytes; "
-                + $"raise it, or lower {nameof(KvCacheOptions.Window)} (now {options.Window}) of a {nameof(KvCacheKind.LogQuant)} cache");
+            errors.Add($"{nameof(KvCacheOptions.BoundaryLayers)} must be 0 to {shape.Layers / 2} for a model of {shape.Layers} layers, "
+                + $"got {options.BoundaryLayers}");
+        }
+
+        (this.options, Shape) = (options with { }, shape);
+        this.operations = operations ?? new TorchCacheOperations(options.ClipSearch);
+        if (errors.Count == 0)
+        {
+            policy = Policy(options);
+            format = policy is null ? null : Format(options, shape, policy.PageTokens);
+            if (options.MemoryBytes is { } limit && BytesFor(1) is var needed && needed > limit)
+            {
+                errors.Add($"{nameof(KvCacheOptions.MemoryBytes)} is {limit:N0}, but the cache of one conversation holds at least {needed:N0} bytes; "
+                    + $"raise it, or lower {nameof(KvCacheOptions.Window)} (now {options.Window}) of a {nameof(KvCacheKind.LogQuant)} cache");
+            }
         }
 
         if (errors.Count > 0)
             throw new ArgumentException($"The KV cache cannot be made:{string.Concat(errors.Select(e => "\n  - " + e))}", nameof(options));
-        (this.options, Shape) = (options with { }, shape);
     }
 
     /// <summary>What the model fixes about its caches.</summary>
     public KvShape Shape { get; }
 
-    /// <summary>All that is wrong with the options alone, each entry naming the property; empty if nothing.</summary>
-    public static IEnumerable<string> Errors(KvCacheOptions options)
-    {
-        if (!Enum.IsDefined(options.Kind))
-            yield return $"{nameof(KvCacheOptions.Kind)} must be one of {string.Join(", ", Enum.GetNames<KvCacheKind>())}, got {options.Kind}";
-        if (options.Window is not (32 or 64 or 128))
-            yield return $"{nameof(KvCacheOptions.Window)} must be 32, 64 or 128, got {options.Window}";
-        if (options.MemoryBytes <= 0)
-            yield return $"{nameof(KvCacheOptions.MemoryBytes)} must be positive, or null for no limit, got {options.MemoryBytes}";
-        if (options.RetainedConversations < 0)
-            yield return $"{nameof(KvCacheOptions.RetainedConversations)} must be 0 or more, got {options.RetainedConversations}";
-    }
+    /// <summary>Bits of a number of an old token, scales not counted; the more where keys and values differ, boundary layers left out.</summary>
+    public int KvBits => policy is { KeepsEvicted: true } ? Math.Max(options.KeyBits, options.ValueBits) : 8 * Shape.ElementBytes;
 
     /// <summary>An empty cache.</summary>
-    public IKvCache Create() => options.Kind == KvCacheKind.Dense ? new DenseKvCache(Shape) : new LogQuantKvCache(Shape, options.Window);
+    public IKvCache Create() => policy is null ? new DenseKvCache(Shape) : new PagedKvCache(Shape, policy, format!, operations);
 
-    /// <summary>Bytes that a cache of <paramref name="tokens"/> tokens holds, however they were appended.</summary>
-    public long BytesFor(int tokens) => BytesFor(options, Shape, tokens);
+    /// <summary>Bytes that a cache of <paramref name="tokens"/> tokens holds, however they were appended and wherever prompts ended: the most where that matters.</summary>
+    public long BytesFor(int tokens) =>
+        policy is null ? DenseKvCache.BytesFor(Shape, tokens) : PagedKvCache.BytesFor(Shape, policy, format!, tokens);
 
     /// <summary>Bytes that <paramref name="tokens"/> tokens hold in an uncompressed fp16 cache.</summary>
     public long BytesForFp16(int tokens) => Shape.TokenBytesFp16 * tokens;
 
-    private static long BytesFor(KvCacheOptions options, KvShape shape, int tokens) => options.Kind == KvCacheKind.Dense
-        ? DenseKvCache.BytesFor(shape, tokens)
-        : LogQuantKvCache.BytesFor(shape, options.Window, tokens);
+    /// <summary>The policy of valid options; null for a dense cache.</summary>
+    public static ResidencyPolicy? Policy(KvCacheOptions options)
+    {
+        var (window, sinks, pageTokens) = (options.Window, options.SinkTokens, options.PageTokens ?? options.Window);
+        return options.Kind switch
+        {
+            KvCacheKind.LogQuant => new LogQuantPolicy(window, sinks),
+            KvCacheKind.PartialLogQuant => new LogQuantPolicy(window, sinks, packsSparseValues: true),
+            KvCacheKind.LogEvict => new LogQuantPolicy(window, sinks, keepsEvicted: false),
+            KvCacheKind.StreamingQuant => new StreamingPolicy(window, sinks, pageTokens),
+            KvCacheKind.StreamingLlm => new StreamingPolicy(window, sinks, window, keepsEvicted: false),
+            KvCacheKind.Kivi => new KiviPolicy(window, sinks, pageTokens),
+            KvCacheKind.HuggingFaceKivi => new HuggingFaceKiviPolicy(window, sinks, pageTokens),
+            _ => null,
+        };
+    }
+
+    private static PageFormat Format(KvCacheOptions options, KvShape shape, int pageTokens) => new(
+        shape.Layers,
+        new PageLayout(pageTokens, shape.HeadDim, options.KeyBits, options.ValueBits, options.Scales),
+        new PageLayout(pageTokens, shape.HeadDim, options.BoundaryBits, options.BoundaryBits, options.Scales),
+        options.BoundaryLayers);
 }

@@ -7,14 +7,22 @@ namespace LocalLlm.KvCache;
 /// What one layer of a cache holds, read-only: pages and full-precision rows, in no particular order. The tensors are views of the cache's
 /// own; they belong to the dispose scope in which the view was made and are valid until the next append to the layer.
 /// </summary>
-/// <param name="Pages">Runs of 2-bit pages that lie together; empty for a cache without pages.</param>
+/// <param name="Pages">Runs of pages that lie together; empty for a cache without pages.</param>
 /// <param name="Keys">[Hkv, R, D] the rows' keys after rotary embedding, in the compute type.</param>
-/// <param name="Values">[Hkv, R, D] the rows' values.</param>
+/// <param name="Values">[Hkv, R, D] the rows' values; [Hkv, R − P, D] without those of <paramref name="PackedValues"/>.</param>
 /// <param name="RowPositions">The position in the sequence of each of the R rows.</param>
-internal sealed record KvView(IReadOnlyList<KvPages> Pages, Tensor Keys, Tensor Values, RowPositions RowPositions);
+/// <param name="PackedValues">The values of P of the rows, where they are codes; null where all are in <paramref name="Values"/>.</param>
+internal sealed record KvView(IReadOnlyList<KvPages> Pages, Tensor Keys, Tensor Values, RowPositions RowPositions, KvPackedValues? PackedValues = null);
+
+/// <summary>The values of P consecutive rows of one layer as codes: the values' section of a page.</summary>
+/// <param name="Layout">The layer's layout.</param>
+/// <param name="FirstRow">The row of the first token; the rows before it are the first of the view's values, those after the P come next.</param>
+/// <param name="Codes">[Hkv, <see cref="PageLayout.ValueCodeBytes"/>] uint8.</param>
+/// <param name="Scales">[Hkv, <see cref="PageLayout.ValueScaleCount"/>] of <see cref="PageTensors.ScaleType"/>.</param>
+internal sealed record KvPackedValues(PageLayout Layout, int FirstRow, Tensor Codes, Tensor Scales);
 
 /// <summary>N ≥ 1 pages of one layer that lie together in memory.</summary>
-/// <param name="Layout">The byte layout, the same for all pages of a cache.</param>
+/// <param name="Layout">The byte layout, the same for all pages of a layer.</param>
 /// <param name="Codes">[N, Hkv, <see cref="PageLayout.CodeBytes"/>] uint8.</param>
 /// <param name="Scales">[N, Hkv, <see cref="PageLayout.ScaleCount"/>] of <see cref="PageTensors.ScaleType"/>.</param>
 /// <param name="Positions">[N, P] int32: the position in the sequence of each slot.</param>

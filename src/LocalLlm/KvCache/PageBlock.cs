@@ -1,4 +1,5 @@
-using LocalLlm.Quantization;
+using LocalLlm.Interop;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace LocalLlm.KvCache;
@@ -12,25 +13,46 @@ internal sealed class PageBlock
     /// <summary>Pages of a block: few allocations, and little that is reserved and unused.</summary>
     public const int Pages = 16;
 
+    private readonly Tensor[] codes;
+    private readonly Tensor[] scales;
     private int owners = 1;
 
     /// <summary>Allocates a block; its pages' content is undefined until written.</summary>
-    public PageBlock(PageLayout layout, KvShape shape)
+    public PageBlock(PageFormat format, KvShape shape)
         : this(
-            empty([shape.Layers, Pages, shape.KvHeads, layout.CodeBytes], ScalarType.Byte, shape.Device),
-            empty([shape.Layers, Pages, shape.KvHeads, layout.ScaleCount], PageTensors.ScaleType(layout), shape.Device),
-            empty([Pages, layout.Tokens], ScalarType.Int32, shape.Device))
+            [.. format.Layouts.Select(l => empty([Pages, shape.KvHeads, l.CodeBytes], ScalarType.Byte, shape.Device))],
+            [.. format.Layouts.Select(l => empty([Pages, shape.KvHeads, l.ScaleCount], PageTensors.ScaleType(l), shape.Device))],
+            empty([Pages, format.Tokens], ScalarType.Int32, shape.Device))
     {
     }
 
-    private PageBlock(Tensor codes, Tensor scales, Tensor positions) =>
-        (Codes, Scales, Positions) = (codes.DetachFromDisposeScope(), scales.DetachFromDisposeScope(), positions.DetachFromDisposeScope());
+    private PageBlock(Tensor[] codes, Tensor[] scales, Tensor positions)
+    {
+        (this.codes, this.scales, Positions) = (codes, scales, positions);
+        foreach (var tensor in Tensors)
+            tensor.DetachFromDisposeScope();
+        if (positions.device_type == DeviceType.CPU)
+        {
+            CodeAddresses = [.. codes.Select(TensorMemory.Address)];
+            ScaleAddresses = [.. scales.Select(TensorMemory.Address)];
+            PositionAddress = TensorMemory.Address(positions);
+        }
+    }
 
-    /// <summary>[L, Pages, Hkv, CodeBytes] uint8.</summary>
-    public Tensor Codes { get; }
+    /// <summary>Per layer the memory of <see cref="Codes"/> on a CPU; else empty.</summary>
+    public IReadOnlyList<nint> CodeAddresses { get; } = [];
 
-    /// <summary>[L, Pages, Hkv, ScaleCount] of <see cref="PageTensors.ScaleType"/>.</summary>
-    public Tensor Scales { get; }
+    /// <summary>Per layer the memory of <see cref="Scales"/> on a CPU; else empty.</summary>
+    public IReadOnlyList<nint> ScaleAddresses { get; } = [];
+
+    /// <summary>The memory of <see cref="Positions"/> on a CPU.</summary>
+    public nint PositionAddress { get; }
+
+    /// <summary>Per layer [Pages, Hkv, CodeBytes] uint8.</summary>
+    public IReadOnlyList<Tensor> Codes => codes;
+
+    /// <summary>Per layer [Pages, Hkv, ScaleCount] of <see cref="PageTensors.ScaleType"/>.</summary>
+    public IReadOnlyList<Tensor> Scales => scales;
 
     /// <summary>[Pages, P] int32.</summary>
     public Tensor Positions { get; }
@@ -38,8 +60,11 @@ internal sealed class PageBlock
     /// <summary>True if another cache uses this block too.</summary>
     public bool IsShared => owners > 1;
 
+    /// <summary>All tensors of the block.</summary>
+    public IEnumerable<Tensor> Tensors => [.. codes, .. scales, Positions];
+
     /// <summary>Bytes of a block.</summary>
-    public static long BytesFor(PageLayout layout, KvShape shape) => Pages * layout.PageBytes(shape.Layers, shape.KvHeads);
+    public static long BytesFor(PageFormat format, KvShape shape) => Pages * format.PageBytes(shape.KvHeads);
 
     /// <summary>Adds an owner.</summary>
     public PageBlock Share()
@@ -53,11 +78,10 @@ internal sealed class PageBlock
     {
         if (--owners > 0)
             return;
-        Codes.Dispose();
-        Scales.Dispose();
-        Positions.Dispose();
+        foreach (var tensor in Tensors)
+            tensor.Dispose();
     }
 
     /// <summary>A block with the same content and one owner.</summary>
-    public PageBlock Copy() => new(Codes.clone(), Scales.clone(), Positions.clone());
+    public PageBlock Copy() => new([.. codes.Select(t => t.clone())], [.. scales.Select(t => t.clone())], Positions.clone());
 }

@@ -30,6 +30,35 @@ internal static class PageTensors
         return (codes.MoveToOuterDisposeScope(), scales.MoveToOuterDisposeScope());
     }
 
+    /// <summary>Quantises the keys of one page of one layer, as <see cref="Quantize(PageLayout, Tensor, Tensor, int, bool)"/> does.</summary>
+    /// <param name="layout">The layout.</param>
+    /// <param name="keys">[Hkv, P, D] in any floating type.</param>
+    /// <param name="layer">The layer, for messages.</param>
+    /// <param name="clipSearch">Seek each group's best scale and minimum.</param>
+    /// <returns>The keys' sections: codes [Hkv, KeyCodeBytes] uint8 and scales [Hkv, KeyScaleCount].</returns>
+    /// <exception cref="LocalLlmException">A number is NaN, infinite or beyond the scales' range.</exception>
+    public static (Tensor Codes, Tensor Scales) QuantizeKeys(PageLayout layout, Tensor keys, int layer, bool clipSearch = false)
+    {
+        using var scope = NewDisposeScope();
+        var (codes, scales) = Quantize(layout, keys, zeros_like(keys), layer, clipSearch); // zeros fit any scale
+        return (codes.narrow(1, 0, layout.KeyCodeBytes).MoveToOuterDisposeScope(), scales.narrow(1, 0, layout.KeyScaleCount).MoveToOuterDisposeScope());
+    }
+
+    /// <summary>Quantises the values of P tokens of one layer, as <see cref="Quantize(PageLayout, Tensor, Tensor, int, bool)"/> does.</summary>
+    /// <param name="layout">The layout.</param>
+    /// <param name="values">[Hkv, P, D] in any floating type.</param>
+    /// <param name="layer">The layer, for messages.</param>
+    /// <param name="clipSearch">Seek each group's best scale and minimum.</param>
+    /// <returns>The values' sections: codes [Hkv, ValueCodeBytes] uint8 and scales [Hkv, ValueScaleCount].</returns>
+    /// <exception cref="LocalLlmException">A number is NaN, infinite or beyond the scales' range.</exception>
+    public static (Tensor Codes, Tensor Scales) QuantizeValues(PageLayout layout, Tensor values, int layer, bool clipSearch = false)
+    {
+        using var scope = NewDisposeScope();
+        var (codes, scales) = Quantize(layout, zeros_like(values), values, layer, clipSearch);
+        return (codes.narrow(1, layout.ValueOffset, layout.ValueCodeBytes).MoveToOuterDisposeScope(),
+            scales.narrow(1, layout.ValueScaleIndex, layout.ValueScaleCount).MoveToOuterDisposeScope());
+    }
+
     /// <summary>Reads pages of one layer back.</summary>
     /// <param name="layout">The layout.</param>
     /// <param name="codes">[N, Hkv, CodeBytes] uint8.</param>
@@ -38,32 +67,47 @@ internal static class PageTensors
     public static (Tensor Keys, Tensor Values) Dequantize(PageLayout layout, Tensor codes, Tensor scales)
     {
         using var scope = NewDisposeScope();
-        var (pages, heads, tokens, headDim) = (codes.shape[0], codes.shape[1], layout.Tokens, layout.HeadDim);
+        var keys = DequantizeKeys(layout, codes.narrow(2, 0, layout.KeyCodeBytes), scales.narrow(2, 0, layout.KeyScaleCount));
+        var values = DequantizeValues(
+            layout, codes.narrow(2, layout.ValueOffset, layout.ValueCodeBytes), scales.narrow(2, layout.ValueScaleIndex, layout.ValueScaleCount));
+        return (keys.MoveToOuterDisposeScope(), values.MoveToOuterDisposeScope());
+    }
 
-        var keys = CodePlanes.UnpackKeys(layout, codes).to(ScalarType.Float32); // [H, D, N, P]
-        var (keyScale, keyMinimum) = Scales(PageLayout.KeyScaleIndex, layout.KeyMinimumIndex, layout.Channels);
-        keys.mul_(ByChannel(keyScale)).add_(ByChannel(keyMinimum));
-
+    /// <summary>Reads the values' sections of pages of one layer back.</summary>
+    /// <param name="layout">The layout.</param>
+    /// <param name="codes">[N, Hkv, ValueCodeBytes] uint8.</param>
+    /// <param name="scales">[N, Hkv, ValueScaleCount] of <see cref="ScaleType"/>.</param>
+    /// <returns>[Hkv, N·P, D] float32, page after page.</returns>
+    public static Tensor DequantizeValues(PageLayout layout, Tensor codes, Tensor scales)
+    {
+        using var scope = NewDisposeScope();
+        var (pages, heads, tokens) = (codes.shape[0], codes.shape[1], layout.Tokens);
         var values = CodePlanes.UnpackValues(layout, codes).to(ScalarType.Float32); // [H, N, P, D]
-        var (valueScale, valueMinimum) = Scales(layout.ValueScaleIndex, layout.ValueMinimumIndex, layout.Groups * tokens);
-        values.mul_(ByToken(valueScale)).add_(ByToken(valueMinimum));
-
-        return (keys.view(heads, headDim, pages * tokens).transpose(1, 2).MoveToOuterDisposeScope(),
-            values.view(heads, pages * tokens, headDim).MoveToOuterDisposeScope());
-
-        (Tensor Scale, Tensor Minimum) Scales(int scaleIndex, int minimumIndex, int count) =>
-            ScaleTensors.Decode(layout.Scales, Section(scaleIndex, count), Section(minimumIndex, count));
-
-        Tensor Section(int index, int count) => scales.narrow(2, index, count).transpose(0, 1); // [H, N, count]
-
-        Tensor ByChannel(Tensor numbers) => numbers.narrow(2, 0, headDim).transpose(1, 2).unsqueeze(3); // [H, D, N, 1]
+        var (scale, minimum) = Decode(layout, scales, layout.Groups * tokens);
+        values.mul_(ByToken(scale)).add_(ByToken(minimum));
+        return values.view(heads, pages * tokens, layout.HeadDim).MoveToOuterDisposeScope();
 
         Tensor ByToken(Tensor numbers) // [H, N, G·P] → [H, N, P, D], or [H, N, P, 1] where one group holds all channels
         {
             var groups = numbers.reshape(heads, pages, layout.Groups, tokens).transpose(2, 3);
-            return layout.Groups == 1 ? groups : groups.repeat_interleave(PageLayout.GroupChannels, 3).narrow(3, 0, headDim);
+            return layout.Groups == 1 ? groups : groups.repeat_interleave(PageLayout.GroupChannels, 3).narrow(3, 0, layout.HeadDim);
         }
     }
+
+    private static Tensor DequantizeKeys(PageLayout layout, Tensor codes, Tensor scales)
+    {
+        using var scope = NewDisposeScope();
+        var keys = CodePlanes.UnpackKeys(layout, codes).to(ScalarType.Float32); // [H, D, N, P]
+        var (scale, minimum) = Decode(layout, scales, layout.Channels);
+        keys.mul_(ByChannel(scale)).add_(ByChannel(minimum));
+        return keys.view(codes.shape[1], layout.HeadDim, codes.shape[0] * layout.Tokens).transpose(1, 2).MoveToOuterDisposeScope();
+
+        Tensor ByChannel(Tensor numbers) => numbers.narrow(2, 0, layout.HeadDim).transpose(1, 2).unsqueeze(3); // [H, D, N, 1]
+    }
+
+    // A section's scales, then its minima, [N, H, 2·count] → [H, N, count] each.
+    private static (Tensor Scale, Tensor Minimum) Decode(PageLayout layout, Tensor scales, int count) =>
+        ScaleTensors.Decode(layout.Scales, scales.narrow(2, 0, count).transpose(0, 1), scales.narrow(2, count, count).transpose(0, 1));
 
     private static (Tensor Codes, Tensor Scales) Quantize(PageLayout layout, Tensor keys, Tensor values, int layer)
     {
@@ -80,8 +124,8 @@ internal static class PageTensors
         var padding = zeros(heads, layout.Channels - layout.HeadDim, ScaleType(layout), keys.device);
         var scales = cat(
             [keyScale.flatten(1), padding, keyMinimum.flatten(1), padding, .. groups.Select(g => g.Scale.flatten(1)), .. groups.Select(g => g.Minimum.flatten(1))], 1);
-        var codes = CodePlanes.Pack(layout, keyCodes, groups.Length == 1 ? groups[0].Codes : cat([.. groups.Select(g => g.Codes)], 2));
-        return (codes, scales);
+        var valueCodes = groups.Length == 1 ? groups[0].Codes : cat([.. groups.Select(g => g.Codes)], 2);
+        return (cat([CodePlanes.PackKeys(layout, keyCodes), CodePlanes.PackValues(layout, valueCodes)], 1), scales);
     }
 
     private static (Tensor Codes, Tensor Scales) QuantizeInHostMemory(PageLayout layout, Tensor keys, Tensor values, int layer)

@@ -86,6 +86,12 @@ internal sealed record PageLayout
     /// <summary>Byte offset of the values' high plane: nothing for 2 bits, uint32 [P/32][D'] for 3, [P/16][D'] for 4.</summary>
     public int ValueHighOffset { get; }
 
+    /// <summary>Bytes of one head's key codes, the first section of the codes.</summary>
+    public int KeyCodeBytes => ValueOffset;
+
+    /// <summary>Bytes of one head's value codes, the second section.</summary>
+    public int ValueCodeBytes => CodeBytes - ValueOffset;
+
     /// <summary>Bytes of one head's codes, a multiple of 64 as every plane.</summary>
     public int CodeBytes { get; }
 
@@ -103,6 +109,12 @@ internal sealed record PageLayout
 
     /// <summary>Index of the values' minima, [G][P].</summary>
     public int ValueMinimumIndex => ValueScaleIndex + Groups * Tokens;
+
+    /// <summary>Elements of the keys' section of a head's scale record: scales, then minima.</summary>
+    public int KeyScaleCount => ValueScaleIndex;
+
+    /// <summary>Elements of the values' section: scales, then minima, each [G][P].</summary>
+    public int ValueScaleCount => 2 * Groups * Tokens;
 
     /// <summary>Elements of one head's scale record: 2·(D' + G·P).</summary>
     public int ScaleCount => 2 * (Channels + Groups * Tokens);

@@ -238,6 +238,8 @@ internal sealed class EngineLoop : IDisposable
     {
         try
         {
+            if (sequence.SampledTokens == 0)
+                sequence.Cache!.EndPrompt();
             if (options.KeepPromptEnds && options.RetainedConversations > 0 && sequence.SampledTokens == 0)
                 sequence.PromptEnd = retained.Retain([.. sequence.Tokens], sequence.Cache!.Fork());
             if (sequence.SampleNext(logits, tokenizer) is { } reason)

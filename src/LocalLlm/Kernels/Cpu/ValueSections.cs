@@ -1,89 +1,85 @@
-using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 using LocalLlm.Quantization;
 
 namespace LocalLlm.Kernels.Cpu;
 
-/// <summary>
-/// Moves tokens between values' sections without reading them back: a value's codes, scale and minimum do not depend on the other tokens of its page.
-/// </summary>
+/// <summary>Moves packed values from one page's section to another's; values are quantised token by token, so their codes move unchanged.</summary>
 internal static unsafe class ValueSections
 {
-    private const int Lanes = 8;
-
     /// <summary>
-    /// Of the 2P tokens of two sections, <paramref name="kept"/>'s and then <paramref name="fresh"/>'s, each second one from the second on goes to
-    /// <paramref name="evicted"/>, the others to <paramref name="kept"/>. A section begins where <see cref="PageQuantizer.TryQuantizeValues"/> writes it.
+    /// Deals out the values of 2P tokens, those of <paramref name="sparse"/> and then those of <paramref name="fresh"/>: the first and each second one after it go to
+    /// <paramref name="sparse"/>, the others to <paramref name="page"/>. One KV head.
     /// </summary>
-    /// <param name="layout">The layout of all three.</param>
-    /// <param name="kept">Codes of the first P tokens; then of those that stay.</param>
-    /// <param name="keptScales">Their scales and minima.</param>
-    /// <param name="fresh">Codes of the next P tokens.</param>
-    /// <param name="freshScales">Their scales and minima.</param>
-    /// <param name="evicted">Receives the codes of those that leave; no part of the others.</param>
-    /// <param name="evictedScales">Receives their scales and minima.</param>
-    public static void Split(
-        PageLayout layout, byte* kept, byte* keptScales, byte* fresh, byte* freshScales, byte* evicted, byte* evictedScales)
+    /// <param name="layout">The layout.</param>
+    /// <param name="sparse">The codes and scales of P tokens; changed.</param>
+    /// <param name="fresh">The codes and scales of P tokens.</param>
+    /// <param name="page">Receives the codes and scales of P tokens.</param>
+    public static void Deal(PageLayout layout, ValueSection sparse, ValueSection fresh, ValueSection page)
     {
-        SplitPlane(2, layout.Tokens / PageLayout.LaneCodes, 0);
+        DealPlane(2, layout.Tokens / PageLayout.LaneCodes, layout.Channels, (uint*)sparse.Codes, (uint*)fresh.Codes, (uint*)page.Codes);
+        var high = layout.ValueHighOffset - layout.ValueOffset;
         if (layout.ValueBits > 2)
-            SplitPlane(layout.ValueBits - 2, PageLayout.HighLanes(layout.ValueBits, layout.Tokens), layout.ValueHighOffset - layout.ValueOffset);
-
-        for (var section = 0; section < 2 * layout.Groups; section++)
         {
-            var first = section * layout.Tokens;
-            if (layout.Scales == KvScaleFormat.Byte)
-                SplitElements(keptScales + first, freshScales + first, evictedScales + first, layout.Tokens);
-            else
-                SplitElements((ushort*)keptScales + first, (ushort*)freshScales + first, (ushort*)evictedScales + first, layout.Tokens);
+            DealPlane(
+                layout.ValueBits - 2, PageLayout.HighLanes(layout.ValueBits, layout.Tokens), layout.Channels,
+                (uint*)(sparse.Codes + high), (uint*)(fresh.Codes + high), (uint*)(page.Codes + high));
         }
 
-        // Rows of lanes: a row of each target comes from two neighbouring ones of the sources. Row i is read at step i/2 and written at step i.
-        void SplitPlane(int width, int rows, int offset)
+        // Scales, then minima: [G][P] each.
+        for (var row = 0; row < 2 * layout.Groups; row++)
         {
-            for (var row = 0; row < rows; row++)
+            var first = row * layout.Tokens;
+            if (layout.Scales == KvScaleFormat.Byte)
+                DealScales((byte*)sparse.Scales + first, (byte*)fresh.Scales + first, (byte*)page.Scales + first, layout.Tokens);
+            else
+                DealScales((ushort*)sparse.Scales + first, (ushort*)fresh.Scales + first, (ushort*)page.Scales + first, layout.Tokens);
+        }
+    }
+
+    // A row of lanes holds the codes of 16 or 32 tokens; two of the 2·rows rows give one row of either result. Row r is written after rows 2r and 2r + 1 were read.
+    private static void DealPlane(int bits, int rows, int channels, uint* sparse, uint* fresh, uint* page)
+    {
+        for (var row = 0; row < rows; row++)
+        {
+            var (first, second) = ((nint)Row(2 * row), (nint)Row((2 * row) + 1));
+            for (var c = 0; c < channels; c++)
             {
-                var first = Row(2 * row, rows, offset);
-                var second = Row(2 * row + 1, rows, offset);
-                var keptRow = (uint*)(kept + offset) + row * layout.Channels;
-                var evictedRow = (uint*)(evicted + offset) + row * layout.Channels;
-                for (var lane = 0; lane < layout.Channels; lane += Lanes)
-                {
-                    var (a, b) = (Vector256.Load(first + lane), Vector256.Load(second + lane));
-                    (EachSecond(a, width) | EachSecond(b, width) << 16).Store(keptRow + lane);
-                    (EachSecond(a >>> width, width) | EachSecond(b >>> width, width) << 16).Store(evictedRow + lane);
-                }
+                var (a, b) = (((uint*)first)[c], ((uint*)second)[c]);
+                page[(row * channels) + c] = Evens(a >> bits, bits) | (Evens(b >> bits, bits) << 16);
+                sparse[(row * channels) + c] = Evens(a, bits) | (Evens(b, bits) << 16);
             }
         }
 
-        uint* Row(int row, int rows, int offset) => row < rows
-            ? (uint*)(kept + offset) + row * layout.Channels
-            : (uint*)(fresh + offset) + (row - rows) * layout.Channels;
+        uint* Row(int index) => index < rows ? sparse + (index * channels) : fresh + ((index - rows) * channels);
     }
 
-    // Codes 0, 2, 4, … of each lane side by side in its lower half.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<uint> EachSecond(Vector256<uint> lanes, int width)
+    // Fields 0, 2, 4, … of a lane, moved together into its lower half.
+    private static uint Evens(uint lane, int bits)
     {
-        if (width == 1)
+        if (bits == 1)
         {
-            lanes &= Vector256.Create(0x55555555u);
-            lanes |= lanes >>> 1;
+            lane &= 0x55555555;
+            lane = (lane | (lane >> 1)) & 0x33333333;
         }
 
-        lanes &= Vector256.Create(0x33333333u);
-        lanes = (lanes | lanes >>> 2) & Vector256.Create(0x0F0F0F0Fu);
-        lanes = (lanes | lanes >>> 4) & Vector256.Create(0x00FF00FFu);
-        return (lanes | lanes >>> 8) & Vector256.Create(0x0000FFFFu);
+        lane &= 0x33333333;
+        lane = (lane | (lane >> 2)) & 0x0F0F0F0F;
+        lane = (lane | (lane >> 4)) & 0x00FF00FF;
+        return (lane | (lane >> 8)) & 0x0000FFFF;
     }
 
-    private static void SplitElements<T>(T* kept, T* fresh, T* evicted, int tokens) where T : unmanaged
+    private static void DealScales<T>(T* sparse, T* fresh, T* page, int tokens) where T : unmanaged
     {
-        for (var token = 0; token < tokens; token++)
+        for (var i = 0; i < tokens; i++)
         {
-            var pair = token < tokens / 2 ? kept + 2 * token : fresh + 2 * (token - tokens / 2);
-            var (stays, leaves) = (pair[0], pair[1]); // before either is overwritten
-            (kept[token], evicted[token]) = (stays, leaves);
+            page[i] = At((2 * i) + 1);
+            sparse[i] = At(2 * i);
         }
+
+        T At(int index) => index < tokens ? sparse[index] : fresh[index - tokens];
     }
 }
+
+/// <summary>The values' sections of a page's two records, of one KV head.</summary>
+/// <param name="Codes">The first code.</param>
+/// <param name="Scales">The first scale.</param>
+internal readonly record struct ValueSection(nint Codes, nint Scales);

@@ -54,7 +54,7 @@ public unsafe class PageQuantizerTests
                 layout,
                 new NumberRows(keyMemory.Pointer + start, NumberType.BFloat16, stride, byIndex ? rows : null),
                 new NumberRows(valueMemory.Pointer + start, NumberType.Float16, stride, byIndex ? rows : null),
-                codePointer, scalePointer, false, out _).ShouldBeTrue();
+                (nint)codePointer, (nint)scalePointer, false, out _).ShouldBeTrue();
         }
 
         actualCodes.ShouldBe(codes);
@@ -94,7 +94,7 @@ public unsafe class PageQuantizerTests
                 fixed (byte* c = codes, s = scales)
                 {
                     PageQuantizer.TryQuantize(
-                        layout, new NumberRows(k, NumberType.Float32, 136), new NumberRows(v, NumberType.Float32, 136), c, s, clipSearch, out fault)
+                        layout, new NumberRows(k, NumberType.Float32, 136), new NumberRows(v, NumberType.Float32, 136), (nint)c, (nint)s, clipSearch, out fault)
                         .ShouldBeFalse();
                 }
 
@@ -123,7 +123,7 @@ public unsafe class PageQuantizerTests
                 layout,
                 new NumberRows(keyMemory.Pointer, type, layout.HeadDim),
                 new NumberRows(valueMemory.Pointer, type, layout.HeadDim),
-                codeMemory.Pointer, scaleMemory.Pointer, clipSearch, out _).ShouldBeTrue();
+                (nint)codeMemory.Pointer, (nint)scaleMemory.Pointer, clipSearch, out _).ShouldBeTrue();
 
             scaleMemory.Span.SequenceEqual(scales).ShouldBeTrue($"scales of {layout}, kind {kind}");
             codeMemory.Span.SequenceEqual(codes).ShouldBeTrue($"codes of {layout}, kind {kind}");

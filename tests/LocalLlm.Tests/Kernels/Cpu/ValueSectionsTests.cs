@@ -7,7 +7,7 @@ namespace LocalLlm.Tests.Kernels.Cpu;
 public unsafe class ValueSectionsTests
 {
     [Fact]
-    public void Split_AnyLayout_LeavesTheBytesOfQuantisingEachHalfItself()
+    public void Deal_AnyLayout_LeavesTheBytesOfQuantisingEachHalfItself()
     {
         foreach (var layout in PageLayoutTests.Grid())
         {
@@ -22,8 +22,11 @@ public unsafe class ValueSectionsTests
             using var evicted = new GuardedMemory(first.Codes.Length);
             using var evictedScales = new GuardedMemory(first.Scales.Length);
 
-            ValueSections.Split(
-                layout, kept.Pointer, keptScales.Pointer, fresh.Pointer, freshScales.Pointer, evicted.Pointer, evictedScales.Pointer);
+            ValueSections.Deal(
+                layout,
+                new ValueSection((nint)kept.Pointer, (nint)keptScales.Pointer),
+                new ValueSection((nint)fresh.Pointer, (nint)freshScales.Pointer),
+                new ValueSection((nint)evicted.Pointer, (nint)evictedScales.Pointer));
 
             var stays = Section(layout, [.. tokens.Where((_, i) => i % 2 == 0)]);
             var leaves = Section(layout, [.. tokens.Where((_, i) => i % 2 == 1)]);

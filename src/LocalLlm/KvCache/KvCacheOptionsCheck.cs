@@ -1,0 +1,69 @@
+namespace LocalLlm.KvCache;
+
+/// <summary>Checks the cache's options among themselves, all at once; the factory checks them against the model.</summary>
+internal static class KvCacheOptionsCheck
+{
+    private const int LargestWindow = 4096;
+    private const int MostSinkTokens = 1024;
+
+    /// <summary>All that is wrong, each entry naming the property, what it must be and what it is; empty if nothing.</summary>
+    public static IEnumerable<string> Errors(KvCacheOptions options)
+    {
+        if (!Enum.IsDefined(options.Kind))
+            yield return Wrong(nameof(options.Kind), $"one of {string.Join(", ", Enum.GetNames<KvCacheKind>())}", options.Kind);
+        foreach (var error in PageErrors(options))
+            yield return error;
+        if (options.SinkTokens is < 0 or > MostSinkTokens)
+            yield return Wrong(nameof(options.SinkTokens), $"0 to {MostSinkTokens}", options.SinkTokens);
+        if (!IsCodeWidth(options.KeyBits))
+            yield return Wrong(nameof(options.KeyBits), "2, 3 or 4", options.KeyBits);
+        if (!IsCodeWidth(options.ValueBits))
+            yield return Wrong(nameof(options.ValueBits), "2, 3 or 4", options.ValueBits);
+        if (!Enum.IsDefined(options.Scales))
+            yield return Wrong(nameof(options.Scales), $"one of {string.Join(", ", Enum.GetNames<KvScaleFormat>())}", options.Scales);
+        if (options.BoundaryLayers < 0)
+            yield return Wrong(nameof(options.BoundaryLayers), "0 or more", options.BoundaryLayers);
+        if (!IsCodeWidth(options.BoundaryBits))
+            yield return Wrong(nameof(options.BoundaryBits), "2, 3 or 4", options.BoundaryBits);
+        if (options.MemoryBytes <= 0)
+            yield return Wrong(nameof(options.MemoryBytes), "positive, or null for no limit", options.MemoryBytes);
+        if (options.RetainedConversations < 0)
+            yield return Wrong(nameof(options.RetainedConversations), "0 or more", options.RetainedConversations);
+    }
+
+    private static IEnumerable<string> PageErrors(KvCacheOptions options)
+    {
+        var (window, page) = (options.Window, options.PageTokens);
+        var isStreaming = options.Kind is KvCacheKind.StreamingQuant or KvCacheKind.StreamingLlm or KvCacheKind.Kivi or KvCacheKind.HuggingFaceKivi;
+        var isWindow = isStreaming ? window is >= 32 and <= LargestWindow && window % 32 == 0 : IsPageLength(window);
+        if (!isWindow)
+        {
+            yield return Wrong(
+                nameof(options.Window), isStreaming ? $"a multiple of 32 up to {LargestWindow} for {options.Kind}" : "32, 64 or 128", window);
+        }
+
+        if (page is { } tokens && !IsPageLength(tokens))
+        {
+            yield return Wrong(nameof(options.PageTokens), "32, 64 or 128, or null to take Window", tokens);
+        }
+        else if (isWindow && options.Kind is KvCacheKind.LogQuant or KvCacheKind.PartialLogQuant && page is not null && page != window)
+        {
+            yield return Wrong(nameof(options.PageTokens), $"Window ({window}) for {options.Kind}, or null", page);
+        }
+        else if (isWindow && options.Kind is KvCacheKind.StreamingQuant or KvCacheKind.Kivi or KvCacheKind.HuggingFaceKivi)
+        {
+            int[] fitting = [.. new[] { 32, 64, 128 }.Where(p => window % p == 0)];
+            if (!fitting.Contains(page ?? window))
+            {
+                yield return $"{Wrong(nameof(options.PageTokens), $"{string.Join(" or ", fitting)} for Window = {window}, which leaves rows {window} at a time", page ?? window)}"
+                    + (page is null ? " (null takes Window)" : "");
+            }
+        }
+    }
+
+    private static bool IsPageLength(int tokens) => tokens is 32 or 64 or 128;
+
+    private static bool IsCodeWidth(int bits) => bits is 2 or 3 or 4;
+
+    private static string Wrong(string property, string allowed, object? got) => $"{property} must be {allowed}, got {got}";
+}

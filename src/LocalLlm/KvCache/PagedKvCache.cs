@@ -1,0 +1,308 @@
+using LocalLlm.Kernels.Cpu;
+using LocalLlm.KvCache.Policies;
+using LocalLlm.Quantization;
+using static TorchSharp.torch;
+
+namespace LocalLlm.KvCache;
+
+/// <summary>
+/// A cache of immutable pages and full-precision rows; a <see cref="ResidencyPolicy"/> says which token is where. Each token is quantised once, from its
+/// full-precision value. Rows lie in the order of the policy's list; the most there can be are reserved for each layer.
+/// </summary>
+internal sealed class PagedKvCache : IKvCache
+{
+    private readonly KvShape shape;
+    private readonly PageFormat format;
+    private readonly ICacheOperations operations;
+    private readonly ResidencyPolicy emptyPolicy;
+    private readonly Tensor keys;   // [L, Hkv, ReservedRows, D]
+    private readonly Tensor values; // [L, Hkv, ValueRows, D]
+    private readonly PackedValues? packedValues;
+    private readonly List<PageBlock> blocks;
+    private readonly int[] layerLengths;
+    private readonly CpuRuns.RowPositionMemory rowPositions = new();
+    private ResidencyPolicy policy;
+    private int lastPromptEnd; // the last that moved rows; shorter lengths had other rows
+    private int reservedPages; // pages with storage; a layer has written those of its length
+    private bool isDisposed;
+
+    /// <summary>Creates an empty cache.</summary>
+    /// <param name="shape">What the model fixes.</param>
+    /// <param name="policy">Which token is where.</param>
+    /// <param name="format">The pages' layouts, of the policy's page length; one for each layer.</param>
+    /// <param name="operations">What is done to the tensors; null for torch operations.</param>
+    /// <exception cref="ArgumentException">The format does not fit the shape or the policy.</exception>
+    public PagedKvCache(KvShape shape, ResidencyPolicy policy, PageFormat format, ICacheOperations? operations = null)
+    {
+        if (format.Layouts.Count != shape.Layers || format.Layouts[0].HeadDim != shape.HeadDim || format.Tokens != policy.PageTokens)
+        {
+            throw new ArgumentException($"The pages are for {format.Layouts.Count} layers, {format.Tokens} tokens of {format.Layouts[0].HeadDim} channels; the cache "
+                + $"has {shape.Layers} layers, pages of {policy.PageTokens} tokens, {shape.HeadDim} channels.", nameof(format));
+        }
+
+        (this.shape, this.policy, emptyPolicy, this.format) = (shape, policy, policy, format);
+        this.operations = operations ?? new TorchCacheOperations();
+        (keys, values) = (Rows(policy.ReservedRows), Rows(policy.ValueRows));
+        packedValues = policy.PackedValueRows > 0 ? new PackedValues(format, shape) : null;
+        blocks = [];
+        layerLengths = new int[shape.Layers];
+
+        Tensor Rows(int count) => empty([shape.Layers, shape.KvHeads, count, shape.HeadDim], shape.Type, shape.Device).DetachFromDisposeScope();
+    }
+
+    // A fork.
+    private PagedKvCache(PagedKvCache other)
+    {
+        (shape, format, operations, emptyPolicy, policy) = (other.shape, other.format, other.operations, other.emptyPolicy, other.policy);
+        (keys, values) = (other.keys.clone().DetachFromDisposeScope(), other.values.clone().DetachFromDisposeScope());
+        packedValues = other.packedValues?.Copy();
+        blocks = [.. other.blocks.Select(b => b.Share())];
+        layerLengths = [.. other.layerLengths];
+        (Length, lastPromptEnd, reservedPages) = (other.Length, other.lastPromptEnd, other.reservedPages);
+    }
+
+    /// <inheritdoc/>
+    public int Length { get; private set; }
+
+    /// <inheritdoc/>
+    public long Bytes
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(isDisposed, this);
+            return Tensors.Concat(blocks.SelectMany(b => b.Tensors)).Sum(t => t.NumberOfElements * t.ElementSize);
+        }
+    }
+
+    private IEnumerable<Tensor> Tensors => [keys, values, .. packedValues?.Tensors ?? []];
+
+    /// <summary>Bytes that a cache of <paramref name="tokens"/> tokens holds, however they were appended and wherever prompts ended: the most where that matters.</summary>
+    public static long BytesFor(KvShape shape, ResidencyPolicy policy, PageFormat format, int tokens)
+    {
+        var rows = shape.TokenBytes / 2 * (policy.ReservedRows + policy.ValueRows);
+        var packed = policy.PackedValueRows > 0 ? format.PackedValueBytes(shape.KvHeads) : 0;
+        var blocks = (policy.MostPagesAt(tokens) + PageBlock.Pages - 1) / PageBlock.Pages;
+        return rows + packed + blocks * PageBlock.BytesFor(format, shape);
+    }
+
+    /// <inheritdoc/>
+    public AppendPlan PlanAppend(int count)
+    {
+        RequireWholeSteps();
+        return policy.Plan(Length, count);
+    }
+
+    /// <inheritdoc/>
+    public KvView View(int layer)
+    {
+        ObjectDisposedException.ThrowIf(isDisposed, this);
+        var length = layerLengths[layer];
+        var pages = new List<KvPages>();
+        for (var left = policy.PagesAt(length); left > 0; left -= PageBlock.Pages)
+        {
+            var block = blocks[pages.Count];
+            var count = Math.Min(left, PageBlock.Pages);
+            pages.Add(new KvPages(
+                format[layer], block.Codes[layer].narrow(0, 0, count), block.Scales[layer].narrow(0, 0, count), block.Positions.narrow(0, 0, count)));
+        }
+
+        // Views of their own, so that disposing of them or of the scope leaves the cache's tensors alone.
+        var packed = packedValues is not null && policy.PackedValueRowsAt(length) > 0
+            ? new KvPackedValues(format[layer], policy.SinkTokens, packedValues.Codes[layer].alias(), packedValues.Scales[layer].alias())
+            : null;
+        return new KvView(
+            pages, keys[layer].narrow(1, 0, policy.RowsAt(length)), values[layer].narrow(1, 0, policy.ValueRowsAt(length)), policy.RowPositionsAt(length), packed);
+    }
+
+    /// <inheritdoc/>
+    public PageLayout? AddRuns(int layer, bool withPositions, List<KvRun> runs)
+    {
+        ObjectDisposedException.ThrowIf(isDisposed, this);
+        var (length, layout) = (layerLengths[layer], format[layer]);
+        var pages = policy.PagesAt(length);
+        for (var (block, left) = (0, pages); left > 0; block++, left -= PageBlock.Pages)
+            runs.Add(CpuRuns.OfPages(layout, shape.KvHeads, blocks[block], layer, Math.Min(left, PageBlock.Pages)));
+
+        var (keyRows, valueRows) = (NumberTypes.LayerRows(keys, layer), NumberTypes.LayerRows(values, layer));
+        var positions = withPositions ? rowPositions.Of(policy, length) : 0;
+        var (rows, packed) = (policy.RowsAt(length), policy.PackedValueRowsAt(length));
+        if (packed == 0)
+        {
+            Add(0, rows, NumberTypes.Source(valueRows));
+            return pages > 0 ? layout : null;
+        }
+
+        Add(0, policy.SinkTokens, NumberTypes.Source(valueRows));
+        Add(policy.SinkTokens, packed, CpuRuns.OfPackedValues(layout, packedValues!, layer));
+        Add(policy.SinkTokens + packed, rows - policy.SinkTokens - packed, NumberTypes.Source(valueRows, policy.SinkTokens));
+        return layout;
+
+        void Add(int first, int count, KvSource source)
+        {
+            if (count == 0)
+                return;
+            runs.Add(new KvRun
+            {
+                TileTokens = source.IsPacked ? layout.Tokens : AttentionKernel.RowTileTokens,
+                Tokens = count,
+                Keys = NumberTypes.Source(keyRows, first),
+                Values = source,
+                Positions = positions == 0 ? 0 : positions + (first * sizeof(int)),
+            });
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Append(int layer, Tensor k, Tensor v, AppendPlan plan, int segment)
+    {
+        ObjectDisposedException.ThrowIf(isDisposed, this);
+        AppendCheck.Require(shape, layer, k, v, plan, segment, layerLengths[layer]);
+        operations.RequireFinite(layer, layerLengths[layer], k, v);
+
+        var length = layerLengths[layer];
+        var count = plan.Segments[segment].Count;
+        var end = length + count;
+        var packs = policy.PackedValueRowsAt(end) > policy.PackedValueRowsAt(length);
+        var compacts = policy.EvictedAt(end) > policy.EvictedAt(length);
+
+        // Only a segment's last token finds rows full: those before it still fill the reserve.
+        var filling = packs || compacts ? count - 1 : count;
+        operations.WriteRows(keys, layer, policy.RowsAt(length), k, 0, filling);
+        operations.WriteRows(values, layer, policy.ValueRowsAt(length), v, 0, filling);
+        if (packs)
+        {
+            operations.PackValues(format[layer], layer, values, policy.SinkTokens, packedValues!);
+            operations.RemoveRows(values, layer, new RowPattern(policy.SinkTokens, 1, policy.PackedValueRows), policy.ValueRows);
+        }
+
+        if (compacts)
+            Evict(layer, policy.EvictedRows, policy.PagesAt(length), policy.ReservedRows, policy.ValueRows);
+        operations.WriteRows(keys, layer, policy.RowsAt(end) - 1, k, filling, count - filling);
+        operations.WriteRows(values, layer, policy.ValueRowsAt(end) - 1, v, filling, count - filling);
+        layerLengths[layer] = end;
+    }
+
+    /// <inheritdoc/>
+    public void Commit(AppendPlan plan)
+    {
+        AppendCheck.RequireAllAppended(plan, Length, layerLengths);
+        Length += plan.Count;
+    }
+
+    /// <inheritdoc/>
+    public void EndPrompt()
+    {
+        RequireWholeSteps();
+        var next = policy.AtPromptEnd(Length);
+        var evicted = next.EvictedAt(Length) - policy.EvictedAt(Length);
+        if (evicted > 0)
+        {
+            var rows = policy.RowsAt(Length);
+            for (var layer = 0; layer < shape.Layers; layer++)
+                Evict(layer, new RowPattern(policy.SinkTokens, 1, evicted), policy.PagesAt(Length), rows, rows);
+            lastPromptEnd = Length;
+        }
+
+        policy = next;
+    }
+
+    /// <inheritdoc/>
+    public IKvCache Fork()
+    {
+        RequireWholeSteps();
+        return new PagedKvCache(this);
+    }
+
+    /// <inheritdoc/>
+    public bool CanTruncate(int length) => length == 0 || (length >= lastPromptEnd && length > 0 && length <= Length
+        && policy.EvictedAt(length) == policy.EvictedAt(Length) && policy.PackedValueRowsAt(length) == policy.PackedValueRowsAt(Length));
+
+    /// <inheritdoc/>
+    public void Truncate(int length)
+    {
+        RequireWholeSteps();
+        if (!CanTruncate(length))
+        {
+            throw new InvalidOperationException($"A cache of {Length} tokens with {policy.ReservedRows} reserved rows cannot be truncated to {length}: "
+                + (length < 0 || length > Length ? "it has no such length." : "tokens that were rows then are in a page now or gone. Fork at that length instead."));
+        }
+
+        if (length == 0)
+        {
+            ReleaseBlocks();
+            (policy, lastPromptEnd, reservedPages) = (emptyPolicy, 0, 0);
+        }
+
+        Length = length;
+        Array.Fill(layerLengths, length);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (isDisposed)
+            return;
+        isDisposed = true;
+        foreach (var tensor in Tensors)
+            tensor.Dispose();
+        ReleaseBlocks();
+    }
+
+    // Moves rows to pages from firstPage on, or drops them. Where sparse values are codes, the same number of values leaves full precision, from the
+    // oldest on.
+    private void Evict(int layer, RowPattern evicted, int firstPage, int rows, int valueRows)
+    {
+        if (policy.KeepsEvicted)
+        {
+            for (var page = 0; page * policy.PageTokens < evicted.Count; page++)
+                WritePage(layer, firstPage + page, evicted.Part(page * policy.PageTokens, policy.PageTokens));
+        }
+
+        operations.RemoveRows(keys, layer, evicted, rows);
+        operations.RemoveRows(values, layer, packedValues is null ? evicted : new RowPattern(policy.SinkTokens, 1, evicted.Count), valueRows);
+    }
+
+    private void WritePage(int layer, int page, RowPattern evicted)
+    {
+        if (page == reservedPages)
+            ReservePage();
+        var (block, slot) = (blocks[page / PageBlock.Pages], page % PageBlock.Pages);
+        if (packedValues is null)
+            operations.WritePage(format[layer], layer, keys, values, evicted, block, slot);
+        else
+            operations.WritePageFromPacked(format[layer], layer, keys, evicted, packedValues, values, policy.SinkTokens, block, slot);
+    }
+
+    // The first layer that reaches a page makes room for it in all layers.
+    private void ReservePage()
+    {
+        var slot = reservedPages % PageBlock.Pages;
+        if (slot == 0)
+        {
+            blocks.Add(new PageBlock(format, shape));
+        }
+        else if (blocks[^1].IsShared)
+        {
+            var own = blocks[^1].Copy();
+            blocks[^1].Release();
+            blocks[^1] = own;
+        }
+
+        using var scope = NewDisposeScope();
+        blocks[^1].Positions[slot].copy_(tensor(policy.PagePositions(reservedPages)));
+        reservedPages++;
+    }
+
+    private void ReleaseBlocks()
+    {
+        foreach (var block in blocks)
+            block.Release();
+        blocks.Clear();
+    }
+
+    private void RequireWholeSteps()
+    {
+        ObjectDisposedException.ThrowIf(isDisposed, this);
+        AppendCheck.RequireWholeSteps(Length, layerLengths);
+    }
+}

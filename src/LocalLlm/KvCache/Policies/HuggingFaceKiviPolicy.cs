@@ -1,0 +1,38 @@
+namespace LocalLlm.KvCache.Policies;
+
+/// <summary>
+/// KIVI as Hugging Face's quantised cache runs it: as <see cref="KiviPolicy"/>, but at the end of a prompt everything that fills whole pages leaves, so that fewer
+/// than P rows beside the sinks remain, and rows are filled anew from there.
+/// </summary>
+/// <remarks>Two differences: its prompt attends in full precision in one piece, ours in pieces of R; and it re-quantises all when rows are full, ours never.</remarks>
+internal sealed class HuggingFaceKiviPolicy : KiviPolicy
+{
+    private readonly int residual;
+    private readonly int evictedAtPromptEnd;
+
+    /// <summary>Creates the policy of a sequence that is still in its first prompt.</summary>
+    /// <param name="residual">R: the most rows beside the sinks, a multiple of <paramref name="pageTokens"/>.</param>
+    /// <param name="sinkTokens">S.</param>
+    /// <param name="pageTokens">P.</param>
+    public HuggingFaceKiviPolicy(int residual, int sinkTokens, int pageTokens)
+        : this(residual, sinkTokens, pageTokens, 0)
+    {
+    }
+
+    private HuggingFaceKiviPolicy(int residual, int sinkTokens, int pageTokens, int evictedAtPromptEnd)
+        : base(residual, sinkTokens, pageTokens) =>
+        (this.residual, this.evictedAtPromptEnd) = (residual, evictedAtPromptEnd);
+
+    /// <inheritdoc/>
+    public override int EvictedAt(int length) => evictedAtPromptEnd + base.EvictedAt(length - evictedAtPromptEnd);
+
+    /// <inheritdoc/>
+    public override int MostPagesAt(int length) => Math.Max(0, length - SinkTokens) / PageTokens;
+
+    /// <inheritdoc/>
+    public override ResidencyPolicy AtPromptEnd(int length)
+    {
+        var evicted = MostPagesAt(length) * PageTokens;
+        return evicted == EvictedAt(length) ? this : new HuggingFaceKiviPolicy(residual, SinkTokens, PageTokens, evicted);
+    }
+}

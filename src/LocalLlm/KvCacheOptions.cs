@@ -1,0 +1,47 @@
+namespace LocalLlm;
+
+/// <summary>Which KV cache a conversation gets, and how much is kept.</summary>
+public sealed record KvCacheOptions
+{
+    /// <summary>Which tokens stay in full precision, and what becomes of the others.</summary>
+    public KvCacheKind Kind { get; set; } = KvCacheKind.LogQuant;
+
+    /// <summary>
+    /// W of the LogQuant rule and of a streaming window: between 2W and 3W recent or log-distributed tokens stay in full precision; R of KIVI: up to so many do.
+    /// 32, 64 or 128; a streaming window and R may be any multiple of 32 up to 4,096.
+    /// </summary>
+    public int Window { get; set; } = 64;
+
+    /// <summary>The first tokens of a sequence, which stay in full precision for ever and outside every page; 0 to 1,024.</summary>
+    public int SinkTokens { get; set; }
+
+    /// <summary>
+    /// Tokens of a page, over which each channel of the keys has one scale: 32, 64 or 128, a divisor of <see cref="Window"/>; null takes
+    /// <see cref="Window"/>. The LogQuant kinds have pages of <see cref="Window"/> tokens.
+    /// </summary>
+    public int? PageTokens { get; set; }
+
+    /// <summary>Bits of a key's number in a page: 2, 3 or 4.</summary>
+    public int KeyBits { get; set; } = 2;
+
+    /// <summary>Bits of a value's number in a page: 2, 3 or 4.</summary>
+    public int ValueBits { get; set; } = 2;
+
+    /// <summary>How the scales of a page are stored.</summary>
+    public KvScaleFormat Scales { get; set; } = KvScaleFormat.Byte;
+
+    /// <summary>Seek each group's best scale and minimum when a page is made, instead of those of its range: more work once, less error.</summary>
+    public bool ClipSearch { get; set; }
+
+    /// <summary>How many of the first and as many of the last layers hold their pages at <see cref="BoundaryBits"/>; at most half of the layers.</summary>
+    public int BoundaryLayers { get; set; }
+
+    /// <summary>Bits of keys and values in the pages of the <see cref="BoundaryLayers"/>: 2, 3 or 4.</summary>
+    public int BoundaryBits { get; set; } = 4;
+
+    /// <summary>Bytes for the caches of all conversations, running and retained; null for no limit.</summary>
+    public long? MemoryBytes { get; set; }
+
+    /// <summary>How many conversations' caches are retained for a follow-up turn; the least recently used leaves first.</summary>
+    public int RetainedConversations { get; set; } = 16;
+}
