@@ -8,27 +8,79 @@ public class KvCacheFactoryTests
 {
     public KvCacheFactoryTests() => LibTorch.EnsureLoaded();
 
+    private static KvShape Shape => new(4, 1, 8, ScalarType.Float32, CPU);
+
     [Fact]
     public void Create_EachKind_GivesThatCache()
     {
-        var shape = new KvShape(1, 1, 8, ScalarType.Float32, CPU);
+        foreach (var kind in Enum.GetValues<KvCacheKind>())
+        {
+            using var cache = new KvCacheFactory(new KvCacheOptions { Kind = kind }, Shape).Create();
 
-        using var logQuant = new KvCacheFactory(new KvCacheOptions(), shape).Create();
-        using var dense = new KvCacheFactory(new KvCacheOptions { Kind = KvCacheKind.Dense }, shape).Create();
-
-        logQuant.ShouldBeOfType<LogQuantKvCache>();
-        dense.ShouldBeOfType<DenseKvCache>();
+            cache.ShouldBeOfType(kind == KvCacheKind.Dense ? typeof(DenseKvCache) : typeof(PagedKvCache));
+        }
     }
 
     [Fact]
     public void Constructor_EverythingWrong_ListsItAll()
     {
-        var options = new KvCacheOptions { Kind = (KvCacheKind)9, Window = 48, MemoryBytes = 0, RetainedConversations = -1 };
+        var options = new KvCacheOptions
+        {
+            Kind = (KvCacheKind)9, Window = 48, SinkTokens = -1, PageTokens = 16, KeyBits = 5, ValueBits = 1, Scales = (KvScaleFormat)7,
+            BoundaryLayers = -2, BoundaryBits = 16, MemoryBytes = 0, RetainedConversations = -1,
+        };
 
         var error = Should.Throw<ArgumentException>(() => new KvCacheFactory(options, new KvShape(0, -1, 12, ScalarType.Int32, CPU)));
 
-        foreach (var part in new[] { "Kind", "Window must be 32, 64 or 128, got 48", "MemoryBytes", "RetainedConversations", "layer", "KV head", "head_dim", "Int32" })
+        string[] parts =
+        [
+            "Kind must be one of LogQuant, PartialLogQuant, StreamingQuant, Kivi, HuggingFaceKivi, Dense, StreamingLlm, LogEvict, got 9",
+            "Window must be 32, 64 or 128, got 48", "SinkTokens must be 0 to 1024, got -1", "PageTokens must be 32, 64 or 128, or null to take Window, got 16",
+            "KeyBits must be 2, 3 or 4, got 5", "ValueBits must be 2, 3 or 4, got 1", "Scales must be one of Byte, Half, got 7",
+            "BoundaryLayers must be 0 or more, got -2", "BoundaryBits must be 2, 3 or 4, got 16", "MemoryBytes must be positive, or null for no limit, got 0",
+            "RetainedConversations must be 0 or more, got -1", "layer", "KV head", "head_dim", "Int32",
+        ];
+        foreach (var part in parts)
             error.Message.ShouldContain(part);
+        error.Message.Split("\n  - ").Length.ShouldBe(parts.Length + 1); // each once
+    }
+
+    [Theory]
+    [InlineData(KvCacheKind.LogQuant, 64, 32, "PageTokens must be Window (64) for LogQuant, or null, got 32")]
+    [InlineData(KvCacheKind.PartialLogQuant, 32, 128, "PageTokens must be Window (32) for PartialLogQuant, or null, got 128")]
+    [InlineData(KvCacheKind.LogQuant, 192, null, "Window must be 32, 64 or 128, got 192")]
+    [InlineData(KvCacheKind.StreamingQuant, 96, 64, "PageTokens must be 32 for Window = 96, which leaves rows 96 at a time, got 64")]
+    [InlineData(KvCacheKind.Kivi, 192, null, "PageTokens must be 32 or 64 for Window = 192, which leaves rows 192 at a time, got 192 (null takes Window)")]
+    [InlineData(KvCacheKind.HuggingFaceKivi, 64, 128, "PageTokens must be 32 or 64 for Window = 64")]
+    [InlineData(KvCacheKind.Kivi, 100, null, "Window must be a multiple of 32 up to 4096 for Kivi, got 100")]
+    [InlineData(KvCacheKind.StreamingLlm, 0, null, "Window must be a multiple of 32 up to 4096 for StreamingLlm, got 0")]
+    public void Errors_WindowAndPageThatDoNotFit_SayWhatFits(KvCacheKind kind, int window, int? pageTokens, string expected) =>
+        KvCacheOptionsCheck.Errors(new KvCacheOptions { Kind = kind, Window = window, PageTokens = pageTokens }).ShouldHaveSingleItem().ShouldStartWith(expected);
+
+    [Theory]
+    [InlineData(KvCacheKind.LogQuant, 64, 64)]
+    [InlineData(KvCacheKind.Kivi, 192, 64)]
+    [InlineData(KvCacheKind.StreamingQuant, 128, 32)]
+    [InlineData(KvCacheKind.HuggingFaceKivi, 128, null)]
+    [InlineData(KvCacheKind.StreamingLlm, 96, null)]
+    [InlineData(KvCacheKind.LogEvict, 64, 32)]
+    public void Errors_WindowAndPageThatFit_AreNone(KvCacheKind kind, int window, int? pageTokens) =>
+        KvCacheOptionsCheck.Errors(new KvCacheOptions { Kind = kind, Window = window, PageTokens = pageTokens }).ShouldBeEmpty();
+
+    [Fact]
+    public void Errors_DefaultOptionsOfEachKind_AreNone()
+    {
+        foreach (var kind in Enum.GetValues<KvCacheKind>())
+            KvCacheOptionsCheck.Errors(new KvCacheOptions { Kind = kind }).ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void Constructor_MoreBoundaryLayersThanTheModelHas_SaysHowManyItHas()
+    {
+        _ = new KvCacheFactory(new KvCacheOptions { BoundaryLayers = 2 }, Shape);
+
+        Should.Throw<ArgumentException>(() => new KvCacheFactory(new KvCacheOptions { BoundaryLayers = 3 }, Shape))
+            .Message.ShouldContain("BoundaryLayers must be 0 to 2 for a model of 4 layers, got 3");
     }
 
     [Theory]
@@ -50,4 +102,18 @@ public class KvCacheFactoryTests
         error.Message.ShouldContain($"{needed:N0}");
         error.Message.ShouldContain("Window");
     }
+
+    [Theory]
+    [InlineData(KvCacheKind.LogQuant, 2, 2, 2)]
+    [InlineData(KvCacheKind.Kivi, 3, 2, 3)]
+    [InlineData(KvCacheKind.PartialLogQuant, 2, 4, 4)]
+    [InlineData(KvCacheKind.Dense, 2, 2, 32)]
+    [InlineData(KvCacheKind.LogEvict, 2, 2, 32)]
+    public void KvBits_EachKind_AreThoseOfWhatItKeepsOfOldTokens(KvCacheKind kind, int keyBits, int valueBits, int expected) =>
+        new KvCacheFactory(new KvCacheOptions { Kind = kind, KeyBits = keyBits, ValueBits = valueBits }, Shape).KvBits.ShouldBe(expected);
+
+    [Fact]
+    public void Constructor_FormatThatDoesNotFitThePolicy_Throws() =>
+        Should.Throw<ArgumentException>(() => new PagedKvCache(Shape, new LocalLlm.KvCache.Policies.LogQuantPolicy(64), new PageFormat(4, new LocalLlm.Quantization.PageLayout(32, 8))))
+            .Message.ShouldContain("32 tokens");
 }

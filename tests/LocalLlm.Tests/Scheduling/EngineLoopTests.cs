@@ -74,6 +74,16 @@ public sealed class EngineLoopTests : IDisposable
     }
 
     [Fact]
+    public async Task Run_PromptInChunks_TellsTheCacheOnceWhereItEnds()
+    {
+        using var loop = Loop(prefillChunk: 8);
+
+        (await ReadAsync(Submit(loop, new string('a', 18) + "w"))).Text.ShouldBe("xyz");
+
+        census.PromptEnds.ShouldBe([19]);
+    }
+
+    [Fact]
     public async Task Run_MaxTokens_EndsWithLength()
     {
         using var loop = Loop();

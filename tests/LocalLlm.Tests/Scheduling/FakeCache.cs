@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using LocalLlm.KvCache;
 using static TorchSharp.torch;
 
@@ -21,6 +22,8 @@ internal sealed class FakeCache(FakeCache.Census census, int length = 0, int tru
     public AppendPlan PlanAppend(int count) => new(Length, count, [new AppendSegment(0, count)]);
 
     public void Commit(AppendPlan plan) => Length += plan.Count;
+
+    public void EndPrompt() => census.PromptEnds.Enqueue(Length);
 
     public IKvCache Fork()
     {
@@ -47,5 +50,8 @@ internal sealed class FakeCache(FakeCache.Census census, int length = 0, int tru
     internal sealed class Census
     {
         public int Alive;
+
+        /// <summary>Lengths at which a cache was told that its prompt ends.</summary>
+        public ConcurrentQueue<int> PromptEnds { get; } = [];
     }
 }

@@ -1,145 +1,126 @@
 using CsCheck;
 using LocalLlm.Interop;
 using LocalLlm.KvCache;
+using LocalLlm.Quantization;
+using LocalLlm.Tests.KvCache.Policies;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.KvCache;
 
-public class LogQuantKvCacheTests
+public class PagedKvCacheTests
 {
-    public LogQuantKvCacheTests() => LibTorch.EnsureLoaded();
+    public PagedKvCacheTests() => LibTorch.EnsureLoaded();
 
     private static KvShape Shape(int layers = 2, int kvHeads = 2, int headDim = 16, ScalarType type = ScalarType.Float32) =>
         new(layers, kvHeads, headDim, type, CPU);
 
     [Theory]
-    [InlineData(32, ScalarType.Float32)]
-    [InlineData(64, ScalarType.BFloat16)]
-    public void Append_AnyChunking_LeavesABitIdenticalCache(int window, ScalarType type)
+    [MemberData(nameof(CacheCases.All), MemberType = typeof(CacheCases))]
+    public void Append_AnyChunking_LeavesABitIdenticalCache(string name)
     {
-        const int tokens = 700;
-        var stream = new KvStream(Shape(type: type), 2, tokens, seed: window);
-        using var single = new LogQuantKvCache(stream.Shape, window);
-        stream.Append(single, Enumerable.Repeat(1, tokens));
+        const int tokens = 500, promptEnd = 333;
+        var stream = new KvStream(Shape(type: name.Contains("sinks", StringComparison.Ordinal) ? ScalarType.BFloat16 : ScalarType.Float32), 2, tokens, seed: 5);
+        var factory = CacheCases.Factory(name, stream.Shape);
+        using var single = factory.Create();
+        stream.Append(single, Enumerable.Repeat(1, promptEnd));
+        single.EndPrompt();
+        stream.Append(single, Enumerable.Repeat(1, tokens - promptEnd));
 
-        Gen.OneOf(Gen.Int[1, 9], Gen.Int[1, 3 * window + 5], Gen.Int[1, tokens]).Array[tokens]
+        Gen.OneOf(Gen.Int[1, 9], Gen.Int[1, 120], Gen.Int[1, tokens]).Array[tokens]
             .Sample(
                 sizes =>
                 {
-                    using var chunked = new LogQuantKvCache(stream.Shape, window);
+                    using var chunked = factory.Create();
                     for (var i = 0; chunked.Length < tokens; i++)
-                        stream.Append(chunked, Math.Min(sizes[i], tokens - chunked.Length));
+                    {
+                        stream.Append(chunked, Math.Min(sizes[i], (chunked.Length < promptEnd ? promptEnd : tokens) - chunked.Length));
+                        if (chunked.Length == promptEnd)
+                            chunked.EndPrompt();
+                    }
+
                     ShouldBeIdentical(chunked, single);
                 },
-                iter: 25,
+                iter: 8,
                 threads: 1);
     }
 
     [Theory]
-    [InlineData(32)]
-    [InlineData(64)]
-    [InlineData(128)]
-    public void Append_KeysThatAreTheirPositions_RowsHoldThePositionsOfThePolicy(int window)
+    [MemberData(nameof(CacheCases.All), MemberType = typeof(CacheCases))]
+    public void View_EveryLayer_HoldsWhatTheRuleSaysAsTheScalarCodecStoresIt(string name)
     {
-        const int tokens = 5000;
-        var shape = Shape(layers: 1, kvHeads: 1, headDim: 8);
-        using var cache = new LogQuantKvCache(shape, window);
-        while (cache.Length < tokens)
+        const int tokens = 900;
+        var stream = new KvStream(Shape(layers: 3, headDim: 24), 2, tokens, seed: 4);
+        using var cache = CacheCases.Factory(name, stream.Shape).Create();
+        var simulation = new ResidencySimulation(CacheCases.Named(name));
+        foreach (var count in new[] { 70, 30, 1, 300, 1, 1, 97, 200, 200 })
         {
-            using var scope = NewDisposeScope();
-            var plan = cache.PlanAppend(Math.Min(61, tokens - cache.Length));
-            for (var s = 0; s < plan.Segments.Count; s++)
+            for (var t = cache.Length; t < cache.Length + count; t++)
+                simulation.Append(t);
+            stream.Append(cache, count);
+            if (count == 97)
             {
-                var (start, count) = plan.Segments[s];
-                var positions = arange(plan.Position + start, plan.Position + start + count, ScalarType.Float32).view(count, 1, 1).expand(count, 1, 8);
-                cache.Append(0, positions, -positions, plan, s);
+                simulation.EndPrompt();
+                cache.EndPrompt();
             }
 
-            cache.Commit(plan);
-            var view = cache.View(0);
-            KvStream.Floats(view.Keys[0, TensorIndex.Colon, 5]).ShouldBe(view.RowPositions.ToArray().Select(p => (float)p));
-            KvStream.Floats(view.Values[0, TensorIndex.Colon, 2]).ShouldBe(view.RowPositions.ToArray().Select(p => -(float)p));
-            var paged = view.Pages.SelectMany(p => p.Positions.data<int>().ToArray());
-            paged.Concat(view.RowPositions.ToArray()).Order().ShouldBe(Enumerable.Range(0, cache.Length));
+            for (var layer = 0; layer < 3; layer++)
+                ShouldHold(cache.View(layer), layer, simulation, stream, CacheCases.Named(name).ClipSearch);
         }
-    }
 
-    [Fact]
-    public void Pages_AnyLayer_HoldThePolicysTokensAsTheScalarCodecStoresThem()
-    {
-        const int window = 32;
-        var stream = new KvStream(Shape(layers: 2, kvHeads: 2, headDim: 24), 2, 800, seed: 4);
-        using var cache = new LogQuantKvCache(stream.Shape, window);
-        stream.Append(cache, 500, 1, 299);
-        using var scope = NewDisposeScope();
-        var policy = new LogQuantPolicy(window);
-        for (var layer = 0; layer < 2; layer++)
-        {
-            var page = 0;
-            foreach (var pages in cache.View(layer).Pages)
-            {
-                for (var i = 0; i < pages.Codes.shape[0]; i++, page++)
-                {
-                    var positions = pages.Positions[i].data<int>().ToArray();
-                    positions.ShouldBe(policy.PagePositions(page));
-                    for (var head = 0; head < 2; head++)
-                    {
-                        var (codes, scales) = (new byte[pages.Layout.CodeBytes], new byte[pages.Layout.ScaleBytes]);
-                        LocalLlm.Quantization.PageCodec.Quantize(
-                            pages.Layout,
-                            [.. positions.SelectMany(p => stream.Key(layer, p, head))],
-                            [.. positions.SelectMany(p => stream.Value(layer, p, head))],
-                            codes, scales, layer);
-                        pages.Codes[i, head].data<byte>().ToArray().AsSpan().SequenceEqual(codes).ShouldBeTrue();
-                        pages.Scales[i, head].data<byte>().ToArray().AsSpan().SequenceEqual(scales).ShouldBeTrue();
-                    }
-                }
-            }
-
-            page.ShouldBe(policy.PagesAt(800));
-            page.ShouldBeGreaterThan(PageBlock.Pages); // two blocks
-        }
+        cache.Length.ShouldBe(tokens);
     }
 
     [Theory]
-    [InlineData(KvCacheKind.LogQuant, 32, ScalarType.Float32)]
-    [InlineData(KvCacheKind.LogQuant, 64, ScalarType.BFloat16)]
-    [InlineData(KvCacheKind.Dense, 64, ScalarType.Float32)]
-    [InlineData(KvCacheKind.Dense, 64, ScalarType.Float16)]
-    public void Bytes_AtEveryLength_EqualTheTensorsAndTheArithmetic(KvCacheKind kind, int window, ScalarType type)
+    [MemberData(nameof(CacheCases.All), MemberType = typeof(CacheCases))]
+    public void Bytes_AtEveryLength_EqualTheTensorsAndTheArithmetic(string name)
     {
-        var stream = new KvStream(Shape(type: type, headDim: 24), 2, 700, seed: 1);
-        var factory = new KvCacheFactory(new KvCacheOptions { Kind = kind, Window = window }, stream.Shape);
+        var stream = new KvStream(Shape(type: name.Length % 2 == 0 ? ScalarType.Float32 : ScalarType.Float16, headDim: 24), 2, 700, seed: 1);
+        var factory = CacheCases.Factory(name, stream.Shape);
         using var cache = factory.Create();
         for (var i = 0; cache.Length < 700; i++)
         {
+            // Hugging Face's KIVI has the most pages where a prompt ends.
+            cache.EndPrompt();
             cache.Bytes.ShouldBe(factory.BytesFor(cache.Length));
             TensorBytes(cache).ShouldBe(cache.Bytes);
             stream.Append(cache, Math.Min(i % 23 + 1, 700 - cache.Length));
+            cache.Bytes.ShouldBeLessThanOrEqualTo(factory.BytesFor(cache.Length));
         }
 
         factory.BytesForFp16(10).ShouldBe(10 * 2 * 2 * 2 * 24 * 2);
     }
 
-    [Fact]
-    public void Bytes_LongConversation_TakeAboutASeventhOfFp16()
+    [Theory]
+    [InlineData(32_768, 6.5, 6.9)] // 18 KiB per token of pages and 24 MiB of rows, against 128 KiB
+    [InlineData(131_072, 7.0, 7.1)]
+    public void Bytes_DefaultOptionsAndTheShapeOfLlama8B_AreSoManyTimesLessThanFp16(int tokens, double least, double most)
     {
-        // Llama-3.1-8B's shape: 18 KiB per token of pages, 24 MiB of rows, against 128 KiB.
         var factory = new KvCacheFactory(new KvCacheOptions(), new KvShape(32, 8, 128, ScalarType.BFloat16, CPU));
 
-        ((double)factory.BytesForFp16(131_072) / factory.BytesFor(131_072)).ShouldBeInRange(7.0, 7.1);
+        ((double)factory.BytesForFp16(tokens) / factory.BytesFor(tokens)).ShouldBeInRange(least, most);
+    }
+
+    [Fact]
+    public void Bytes_PartialLogQuant_SavesTheSparseValues()
+    {
+        var shape = new KvShape(32, 8, 128, ScalarType.BFloat16, CPU);
+        var (whole, partial) = (Bytes(KvCacheKind.LogQuant), Bytes(KvCacheKind.PartialLogQuant));
+
+        // 64 values of 128 bf16 channels become 32 bytes of codes and 2 groups' scale and minimum each.
+        (whole - partial).ShouldBe(32L * 8 * 64 * (2 * 128 - 32 - 4));
+
+        long Bytes(KvCacheKind kind) => new KvCacheFactory(new KvCacheOptions { Kind = kind }, shape).BytesFor(10_000);
     }
 
     [Theory]
-    [InlineData(KvCacheKind.LogQuant)]
-    [InlineData(KvCacheKind.Dense)]
-    public void Fork_BothGoOn_AsIfTheyHadAlwaysBeenApart(KvCacheKind kind)
+    [MemberData(nameof(CacheCases.All), MemberType = typeof(CacheCases))]
+    public void Fork_BothGoOn_AsIfTheyHadAlwaysBeenApart(string name)
     {
         var shape = Shape();
-        var factory = new KvCacheFactory(new KvCacheOptions { Kind = kind, Window = 32 }, shape);
+        var factory = CacheCases.Factory(name, shape);
         var (first, second) = (new KvStream(shape, 2, 1500, seed: 8), new KvStream(shape, 2, 1500, seed: 9));
         using var original = factory.Create();
-        first.Append(original, 333); // 8 pages: the first block is half full; a dense cache has room for 384
+        first.Append(original, 333); // LogQuant: 8 pages, half a block; a dense cache has room for 384
         using var fork = original.Fork();
         fork.Length.ShouldBe(333);
         fork.Bytes.ShouldBe(original.Bytes);
@@ -157,12 +138,11 @@ public class LogQuantKvCacheTests
     }
 
     [Theory]
-    [InlineData(KvCacheKind.LogQuant)]
-    [InlineData(KvCacheKind.Dense)]
-    public void Fork_OneGoesOn_TheOtherKeepsItsContent(KvCacheKind kind)
+    [MemberData(nameof(CacheCases.All), MemberType = typeof(CacheCases))]
+    public void Fork_OneGoesOn_TheOtherKeepsItsContent(string name)
     {
         var (first, second) = (new KvStream(Shape(), 2, 400, seed: 8), new KvStream(Shape(), 2, 400, seed: 9));
-        var factory = new KvCacheFactory(new KvCacheOptions { Kind = kind, Window = 32 }, first.Shape);
+        var factory = CacheCases.Factory(name, first.Shape);
         using var original = factory.Create();
         first.Append(original, 200);
         using var fork = original.Fork();
@@ -179,7 +159,7 @@ public class LogQuantKvCacheTests
     public void Fork_OriginalDisposed_LivesOn()
     {
         var stream = new KvStream(Shape(), 2, 900, seed: 8);
-        var original = new LogQuantKvCache(stream.Shape, 32);
+        var original = CacheCases.LogQuant(stream.Shape, 32);
         stream.Append(original, 700);
         using var fork = original.Fork();
         using var forkOfFork = fork.Fork();
@@ -190,7 +170,7 @@ public class LogQuantKvCacheTests
         Should.Throw<ObjectDisposedException>(() => fork.PlanAppend(1));
         Should.Throw<ObjectDisposedException>(() => fork.View(0));
 
-        using var alone = new LogQuantKvCache(stream.Shape, 32);
+        using var alone = CacheCases.LogQuant(stream.Shape, 32);
         stream.Append(alone, 900);
         ShouldBeIdentical(forkOfFork, alone);
     }
@@ -200,7 +180,7 @@ public class LogQuantKvCacheTests
     {
         const int window = 32;
         var (stream, other) = (new KvStream(Shape(), 2, 400, seed: 8), new KvStream(Shape(), 2, 400, seed: 5));
-        using var cache = new LogQuantKvCache(stream.Shape, window);
+        using var cache = CacheCases.LogQuant(stream.Shape, window);
         stream.Append(cache, 200);
         other.Append(cache, 20);
 
@@ -208,7 +188,7 @@ public class LogQuantKvCacheTests
         cache.Truncate(200);
         stream.Append(cache, 200);
 
-        using var alone = new LogQuantKvCache(stream.Shape, window);
+        using var alone = CacheCases.LogQuant(stream.Shape, window);
         stream.Append(alone, 400);
         ShouldBeIdentical(cache, alone);
     }
@@ -238,7 +218,7 @@ public class LogQuantKvCacheTests
     {
         const int window = 32;
         var stream = new KvStream(Shape(layers: 1, kvHeads: 1, headDim: 8), 1, 260, seed: 8);
-        using var cache = new LogQuantKvCache(stream.Shape, window);
+        using var cache = CacheCases.LogQuant(stream.Shape, window);
         stream.Append(cache, 250); // compactions at tokens 96, 128, 160, 192, 224
 
         Enumerable.Range(-1, 255).Where(cache.CanTruncate).ShouldBe([0, .. Enumerable.Range(225, 26)]);
@@ -248,18 +228,43 @@ public class LogQuantKvCacheTests
     }
 
     [Fact]
-    public void Truncate_ToNothing_StartsAnew()
+    public void CanTruncate_PackedValues_CountAsACompaction()
     {
-        var (stream, other) = (new KvStream(Shape(), 2, 300, seed: 8), new KvStream(Shape(), 2, 300, seed: 5));
-        using var cache = new LogQuantKvCache(stream.Shape, 32);
-        other.Append(cache, 300);
+        var stream = new KvStream(Shape(layers: 1, kvHeads: 1, headDim: 8), 1, 100, seed: 8);
+        using var cache = new KvCacheFactory(new KvCacheOptions { Kind = KvCacheKind.PartialLogQuant, Window = 32 }, stream.Shape).Create();
+        stream.Append(cache, 80); // the first 32 values are packed at token 64, before the first compaction
+
+        Enumerable.Range(-1, 90).Where(cache.CanTruncate).ShouldBe([0, .. Enumerable.Range(65, 16)]);
+    }
+
+    [Fact]
+    public void CanTruncate_AfterAPromptsEndThatMovedRows_NotBeforeIt()
+    {
+        var stream = new KvStream(Shape(layers: 1, kvHeads: 1, headDim: 8), 1, 200, seed: 8);
+        using var cache = new KvCacheFactory(new KvCacheOptions { Kind = KvCacheKind.HuggingFaceKivi, Window = 128, PageTokens = 32 }, stream.Shape).Create();
+        stream.Append(cache, 70);
+        cache.EndPrompt(); // 64 tokens leave: at 64 to 69 they were rows
+        stream.Append(cache, 20);
+
+        Enumerable.Range(-1, 92).Where(cache.CanTruncate).ShouldBe([0, .. Enumerable.Range(70, 21)]);
+    }
+
+    [Theory]
+    [MemberData(nameof(CacheCases.All), MemberType = typeof(CacheCases))]
+    public void Truncate_ToNothing_StartsAnew(string name)
+    {
+        var (stream, other) = (new KvStream(Shape(), 2, 400, seed: 8), new KvStream(Shape(), 2, 400, seed: 5));
+        var factory = CacheCases.Factory(name, stream.Shape);
+        using var cache = factory.Create();
+        other.Append(cache, 333);
+        cache.EndPrompt();
 
         cache.Truncate(0);
-        cache.Bytes.ShouldBe(LogQuantKvCache.BytesFor(stream.Shape, 32, 0));
-        stream.Append(cache, 300);
+        cache.Bytes.ShouldBe(factory.BytesFor(0));
+        stream.Append(cache, 400);
 
-        using var alone = new LogQuantKvCache(stream.Shape, 32);
-        stream.Append(alone, 300);
+        using var alone = factory.Create();
+        stream.Append(alone, 400);
         ShouldBeIdentical(cache, alone);
     }
 
@@ -299,7 +304,7 @@ public class LogQuantKvCacheTests
     public void Append_BeyondTheScales_FaultsWhenThePageIsMadeAndNotBefore()
     {
         var shape = Shape(layers: 1, kvHeads: 1, headDim: 8);
-        using var cache = new LogQuantKvCache(shape, 32);
+        using var cache = CacheCases.LogQuant(shape, 32);
         using var scope = NewDisposeScope();
         var plan = cache.PlanAppend(97);
         var (k, v) = (full([97, 1, 8], -2e6, ScalarType.Float32), zeros(97, 1, 8));
@@ -350,12 +355,61 @@ public class LogQuantKvCacheTests
                 foreach (var item in items)
                     Collect(item, depth + 1);
             }
-            else if (value is IKvCache or PageBlock)
+            else if (value is IKvCache or PageBlock or PackedValues)
             {
                 const System.Reflection.BindingFlags fields = System.Reflection.BindingFlags.Instance | System.Reflection.BindingFlags.NonPublic;
                 foreach (var field in value.GetType().GetFields(fields))
                     Collect(field.GetValue(value), depth + 1);
             }
+        }
+    }
+
+    // Rows, pages and packed values against the stream: bits for bits. The stream's head_dim is 24.
+    private static void ShouldHold(KvView view, int layer, ResidencySimulation simulation, KvStream stream, bool clipSearch)
+    {
+        using var scope = NewDisposeScope();
+        view.RowPositions.ToArray().ShouldBe(simulation.Rows);
+        var valueRows = simulation.Rows.Where(t => !simulation.PackedValues.Contains(t)).ToArray();
+        for (var head = 0; head < 2; head++)
+        {
+            KvStream.Floats(view.Keys[head]).AsSpan().SequenceEqual([.. simulation.Rows.SelectMany(t => stream.Key(layer, t, head))]).ShouldBeTrue();
+            KvStream.Floats(view.Values[head]).AsSpan().SequenceEqual([.. valueRows.SelectMany(t => stream.Value(layer, t, head))]).ShouldBeTrue();
+        }
+
+        var page = 0;
+        foreach (var pages in view.Pages)
+        {
+            for (var i = 0; i < pages.Codes.shape[0]; i++, page++)
+            {
+                pages.Positions[i].data<int>().ToArray().ShouldBe(simulation.Pages[page]);
+                for (var head = 0; head < 2; head++)
+                {
+                    var (codes, scales) = Quantized(pages.Layout, simulation.Pages[page], head);
+                    pages.Codes[i, head].bytes.SequenceEqual(codes).ShouldBeTrue();
+                    pages.Scales[i, head].bytes.SequenceEqual(scales).ShouldBeTrue();
+                }
+            }
+        }
+
+        page.ShouldBe(simulation.Pages.Count);
+        (view.PackedValues is null).ShouldBe(simulation.PackedValues.Count == 0);
+        if (view.PackedValues is not { } packed)
+            return;
+        simulation.Rows.FindIndex(simulation.PackedValues.Contains).ShouldBe(packed.FirstRow);
+        for (var head = 0; head < 2; head++)
+        {
+            var (codes, scales) = Quantized(packed.Layout, [.. simulation.PackedValues.Order()], head);
+            packed.Codes[head].bytes.SequenceEqual(codes.AsSpan(packed.Layout.ValueOffset)).ShouldBeTrue();
+            packed.Scales[head].bytes.SequenceEqual(scales.AsSpan(packed.Layout.ValueScaleIndex * packed.Layout.ScaleElementBytes)).ShouldBeTrue();
+        }
+
+        (byte[] Codes, byte[] Scales) Quantized(PageLayout layout, int[] tokens, int head)
+        {
+            var (codes, scales) = (new byte[layout.CodeBytes], new byte[layout.ScaleBytes]);
+            PageCodec.Quantize(
+                layout, [.. tokens.SelectMany(t => stream.Key(layer, t, head))], [.. tokens.SelectMany(t => stream.Value(layer, t, head))],
+                codes, scales, layer, clipSearch);
+            return (codes, scales);
         }
     }
 
@@ -369,6 +423,13 @@ public class LogQuantKvCacheTests
             a.RowPositions.ToArray().ShouldBe(b.RowPositions.ToArray());
             Same(a.Keys, b.Keys);
             Same(a.Values, b.Values);
+            (a.PackedValues is null).ShouldBe(b.PackedValues is null);
+            if (a.PackedValues is { } packed)
+            {
+                Same(packed.Codes, b.PackedValues!.Codes);
+                Same(packed.Scales, b.PackedValues.Scales);
+            }
+
             a.Pages.Count.ShouldBe(b.Pages.Count);
             foreach (var (x, y) in a.Pages.Zip(b.Pages))
             {
