@@ -22,6 +22,10 @@ internal static class EngineOptionsValidator
             yield return $"Device is '{options.Device}'; use {TorchDevice.Forms}";
         if (!Enum.IsDefined(options.WeightType))
             yield return $"WeightType is {options.WeightType}; use {string.Join(", ", Enum.GetNames<WeightType>())}";
+        if (!Enum.IsDefined(options.AttentionBackend))
+            yield return $"AttentionBackend is {options.AttentionBackend}; use {string.Join(", ", Enum.GetNames<AttentionBackend>())}";
+        else if (options.AttentionBackend == AttentionBackend.Cpu && options.Device != "cpu")
+            yield return $"AttentionBackend is Cpu, but Device is '{options.Device}'; use Device = cpu, or AttentionBackend = Auto";
         if (options.ContextTokens is < 2)
             yield return $"ContextTokens is {options.ContextTokens}; use 2 or more, or null for the model's own";
         if (options.MaxSequences < 1)

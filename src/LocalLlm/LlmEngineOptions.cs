@@ -33,7 +33,10 @@ public sealed record LlmEngineOptions
     /// <summary>The KV cache.</summary>
     public KvCacheOptions KvCache { get; set; } = new();
 
-    /// <summary>Threads of libtorch on a CPU; null takes one for each core.</summary>
+    /// <summary>What computes attention over the KV cache.</summary>
+    public AttentionBackend AttentionBackend { get; set; } = AttentionBackend.Auto;
+
+    /// <summary>Threads on a CPU, of libtorch and of the engine's own kernels; null takes one for each core.</summary>
     public int? Threads { get; set; }
 }
 

@@ -28,6 +28,11 @@ public static class LibTorch
     /// <summary>The folder from which libtorch was loaded; null before, or where TorchSharp's own search found it.</summary>
     public static string? Folder => loadedFolder;
 
+    /// <summary>The handle of TorchSharp's native library; libtorch must be loaded.</summary>
+    internal static nint Bindings => Handles.TryGetValue(BindingsName, out var handle)
+        ? handle
+        : NativeLibrary.Load(BindingsName, typeof(torch).Assembly, null);
+
     /// <summary>Loads libtorch if it is not loaded yet. Safe to call often and from any thread.</summary>
     /// <param name="folder">A folder that holds libtorch's libraries; null takes <see cref="FolderVariable"/>, else the application's package.</param>
     /// <exception cref="LibTorchLoadException">Nothing worked; the message says what was tried, where, and the fix.</exception>

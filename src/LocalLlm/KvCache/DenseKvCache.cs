@@ -1,3 +1,5 @@
+using LocalLlm.Kernels.Cpu;
+using LocalLlm.Quantization;
 using static TorchSharp.torch;
 
 namespace LocalLlm.KvCache;
@@ -49,6 +51,24 @@ internal sealed class DenseKvCache : IKvCache
         ObjectDisposedException.ThrowIf(isDisposed, this);
         var length = layerLengths[layer];
         return new KvView([], keys[layer].narrow(1, 0, length), values[layer].narrow(1, 0, length), new RowPositions(default, 0, length));
+    }
+
+    /// <inheritdoc/>
+    public PageLayout? AddRuns(int layer, bool withPositions, List<KvRun> runs)
+    {
+        ObjectDisposedException.ThrowIf(isDisposed, this);
+        if (layerLengths[layer] > 0)
+        {
+            runs.Add(new KvRun
+            {
+                TileTokens = AttentionKernel.RowTileTokens,
+                Tokens = layerLengths[layer],
+                Keys = NumberTypes.Source(NumberTypes.HeadRows(keys[layer])),
+                Values = NumberTypes.Source(NumberTypes.HeadRows(values[layer])),
+            });
+        }
+
+        return null;
     }
 
     /// <inheritdoc/>

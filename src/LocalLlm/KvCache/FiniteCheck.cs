@@ -30,9 +30,21 @@ internal static class FiniteCheck
             return;
         var first = wrong[0].to(ScalarType.Int64).cpu().data<long>().ToArray();
         var value = tensor[first[0], first[1], first[2]].to(ScalarType.Float32).item<float>();
-        throw new LocalLlmException($"Layer {layer}: a {name} is {value} (token {position + first[0]}, KV head {first[1]}, channel {first[2]}; "
-            + $"{wrong.shape[0]} of {tensor.NumberOfElements} are not finite). The step is abandoned and this sequence's cache with it. "
+        throw Failure(layer, position, name, value, first[0], first[1], first[2], $"; {wrong.shape[0]} of {tensor.NumberOfElements} are not finite");
+    }
+
+    /// <summary>The error of a number that is not finite.</summary>
+    /// <param name="layer">The layer.</param>
+    /// <param name="position">Position of the first token of the append.</param>
+    /// <param name="name">"key" or "value".</param>
+    /// <param name="value">The number.</param>
+    /// <param name="token">Its token, counted from the first of the append.</param>
+    /// <param name="head">Its KV head.</param>
+    /// <param name="channel">Its channel.</param>
+    /// <param name="more">What else is to be said of it, after a semicolon.</param>
+    public static LocalLlmException Failure(int layer, int position, string name, float value, long token, long head, long channel, string more = "") =>
+        new($"Layer {layer}: a {name} is {value} (token {position + token}, KV head {head}, channel {channel}{more}). "
+            + "The step is abandoned and this sequence's cache with it. "
             + $"If activations overflow, raise {nameof(LlmEngineOptions)}.{nameof(LlmEngineOptions.WeightType)} to {nameof(WeightType.Float32)} or "
             + $"{nameof(WeightType.BFloat16)}; else the model's weights are damaged.");
-    }
 }

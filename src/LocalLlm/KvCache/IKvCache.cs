@@ -1,3 +1,5 @@
+using LocalLlm.Kernels.Cpu;
+using LocalLlm.Quantization;
 using static TorchSharp.torch;
 
 namespace LocalLlm.KvCache;
@@ -19,6 +21,13 @@ internal interface IKvCache : IDisposable
 
     /// <summary>What one layer holds now, in no particular order. Borrowed: valid until the next append to this layer.</summary>
     KvView View(int layer);
+
+    /// <summary>What one layer of a cache on the CPU holds now, as <see cref="View"/> does, for kernels over raw memory. Valid until the next append to this layer.</summary>
+    /// <param name="layer">The layer.</param>
+    /// <param name="withPositions">True where the tokens' positions are needed.</param>
+    /// <param name="runs">Receives the runs; empty ones are left out.</param>
+    /// <returns>The layout of the packed runs; null if none is packed.</returns>
+    PageLayout? AddRuns(int layer, bool withPositions, List<KvRun> runs);
 
     /// <summary>
     /// Appends the fresh tokens of one segment of <paramref name="plan"/> to a layer. Segments come in order; all segments of a layer before

@@ -1,4 +1,6 @@
+using LocalLlm.Kernels.Cpu;
 using LocalLlm.KvCache.Policies;
+using LocalLlm.Quantization;
 using static TorchSharp.torch;
 
 namespace LocalLlm.KvCache;
@@ -18,6 +20,7 @@ internal sealed class PagedKvCache : IKvCache
     private readonly PackedValues? packedValues;
     private readonly List<PageBlock> blocks;
     private readonly int[] layerLengths;
+    private readonly CpuRuns.RowPositionMemory rowPositions = new();
     private ResidencyPolicy policy;
     private int lastPromptEnd; // the last that moved rows; shorter lengths had other rows
     private int reservedPages; // pages with storage; a layer has written those of its length
@@ -113,6 +116,44 @@ internal sealed class PagedKvCache : IKvCache
             : null;
         var (rowKeys, rowValues) = (keys[layer].narrow(1, 0, policy.RowsAt(length)), values[layer].narrow(1, 0, policy.ValueRowsAt(length)));
         return new KvView(pages, rowKeys, rowValues, policy.RowPositionsAt(length), packed);
+    }
+
+    /// <inheritdoc/>
+    public PageLayout? AddRuns(int layer, bool withPositions, List<KvRun> runs)
+    {
+        ObjectDisposedException.ThrowIf(isDisposed, this);
+        var (length, layout) = (layerLengths[layer], format[layer]);
+        var pages = policy.PagesAt(length);
+        for (var (block, left) = (0, pages); left > 0; block++, left -= PageBlock.Pages)
+            runs.Add(CpuRuns.OfPages(layout, shape.KvHeads, blocks[block], layer, Math.Min(left, PageBlock.Pages)));
+
+        var (keyRows, valueRows) = (NumberTypes.LayerRows(keys, layer), NumberTypes.LayerRows(values, layer));
+        var positions = withPositions ? rowPositions.Of(policy, length) : 0;
+        var (rows, packed) = (policy.RowsAt(length), policy.PackedValueRowsAt(length));
+        if (packed == 0)
+        {
+            Add(0, rows, NumberTypes.Source(valueRows));
+            return pages > 0 ? layout : null;
+        }
+
+        Add(0, policy.SinkTokens, NumberTypes.Source(valueRows));
+        Add(policy.SinkTokens, packed, CpuRuns.OfPackedValues(layout, packedValues!, layer));
+        Add(policy.SinkTokens + packed, rows - policy.SinkTokens - packed, NumberTypes.Source(valueRows, policy.SinkTokens));
+        return layout;
+
+        void Add(int first, int count, KvSource source)
+        {
+            if (count == 0)
+                return;
+            runs.Add(new KvRun
+            {
+                TileTokens = source.IsPacked ? layout.Tokens : AttentionKernel.RowTileTokens,
+                Tokens = count,
+                Keys = NumberTypes.Source(keyRows, first),
+                Values = source,
+                Positions = positions == 0 ? 0 : positions + (first * sizeof(int)),
+            });
+        }
     }
 
     /// <inheritdoc/>

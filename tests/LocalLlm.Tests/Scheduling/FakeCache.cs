@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
+using LocalLlm.Kernels.Cpu;
 using LocalLlm.KvCache;
+using LocalLlm.Quantization;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Scheduling;
@@ -36,6 +38,8 @@ internal sealed class FakeCache(FakeCache.Census census, int length = 0, int tru
     public void Truncate(int length) => Length = length;
 
     public KvView View(int layer) => throw new NotSupportedException();
+
+    public PageLayout? AddRuns(int layer, bool withPositions, List<KvRun> runs) => throw new NotSupportedException();
 
     public void Append(int layer, Tensor k, Tensor v, AppendPlan plan, int segment) => throw new NotSupportedException();
 

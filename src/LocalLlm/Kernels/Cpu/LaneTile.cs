@@ -14,7 +14,7 @@ internal readonly unsafe struct LaneTile
     public const int Lanes = 16;
 
     // Added to 0 … 15 it leaves the number, rounded with ties to even, in the lowest bits.
-    private const float RoundingBias = 1 << 23;
+    public const float RoundingBias = 1 << 23;
 
     private readonly float* rows;
     private readonly int count;
@@ -29,6 +29,15 @@ internal readonly unsafe struct LaneTile
     /// <summary>Each group's least and greatest number, and all ones where all are finite; where not, the other two are undefined.</summary>
     public void Range(out Vector512<float> low, out Vector512<float> high, out Vector512<int> isFinite)
     {
+        if (!Vector512.IsHardwareAccelerated)
+        {
+            var (lower, upper) = (new HalfTile(rows, count).Range(), new HalfTile(rows + HalfTile.Lanes, count).Range());
+            low = Vector512.Create(lower.Low, upper.Low);
+            high = Vector512.Create(lower.High, upper.High);
+            isFinite = Vector512.Create(lower.IsFinite, upper.IsFinite);
+            return;
+        }
+
         (low, high) = (Vector512.Load(rows), Vector512.Load(rows));
         var largest = Vector512<int>.Zero; // bits without the sign ascend with size, then come infinity and NaN
         for (var i = 0; i < count; i++)
@@ -74,6 +83,12 @@ internal readonly unsafe struct LaneTile
     /// <param name="high">4 bits: the high plane's lane of row 0. 3 bits: the half of it that these 16 groups are. 2 bits: not used.</param>
     public void Pack(in LaneScales scales, int bits, uint* low, uint* high)
     {
+        if (!Vector512.IsHardwareAccelerated)
+        {
+            HalfTile.Pack(rows, count, scales, bits, low, high);
+            return;
+        }
+
         var (minimum, divisor) = (scales.Minimum, scales.Divisor);
         var maxCode = Vector512.Create((float)((1 << bits) - 1));
         for (var row = 0; row < count; row += Lanes)
@@ -154,6 +169,16 @@ internal readonly unsafe struct LaneTile
     // The sums of ClipSearch, in its order and without fused operations.
     private Sums SumsOf(in LaneScales scales, int maxCode)
     {
+        if (!Vector512.IsHardwareAccelerated)
+        {
+            var divisors = scales.Divisor;
+            var lower = new HalfTile(rows, count).SumsOf(scales.Minimum.GetLower(), scales.Scale.GetLower(), divisors.GetLower(), maxCode);
+            var upper = new HalfTile(rows + HalfTile.Lanes, count).SumsOf(scales.Minimum.GetUpper(), scales.Scale.GetUpper(), divisors.GetUpper(), maxCode);
+            return new Sums(
+                Vector512.Create(lower.Error, upper.Error), Vector512.Create(lower.Code, upper.Code), Vector512.Create(lower.CodeCode, upper.CodeCode),
+                Vector512.Create(lower.X, upper.X), Vector512.Create(lower.CodeX, upper.CodeX));
+        }
+
         var (minimum, scale, divisor, highest) = (scales.Minimum, scales.Scale, scales.Divisor, Vector512.Create((float)maxCode));
         Vector512<float> error = default, codes = default, codeCode = default, xs = default, codeX = default;
         for (var i = 0; i < count; i++)

@@ -3,19 +3,6 @@ using System.Runtime.Intrinsics;
 
 namespace LocalLlm.Kernels.Cpu;
 
-/// <summary>The type of numbers in memory that kernels read.</summary>
-internal enum NumberType
-{
-    /// <summary>IEEE single.</summary>
-    Float32,
-
-    /// <summary>bfloat16: the upper half of a single.</summary>
-    BFloat16,
-
-    /// <summary>IEEE half.</summary>
-    Float16,
-}
-
 /// <summary>Rows of numbers in memory, not owned: one row for each token of a page.</summary>
 internal readonly unsafe struct NumberRows
 {

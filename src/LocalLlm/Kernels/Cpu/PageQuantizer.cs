@@ -22,21 +22,43 @@ internal static unsafe class PageQuantizer
     /// <param name="fault">The first group with a number that no page can hold; else undefined.</param>
     /// <returns>False if there is such a group; codes and scales hold no page then.</returns>
     public static bool TryQuantize(
-        PageLayout layout, in NumberRows keys, in NumberRows values, byte* codes, byte* scales, bool clipSearch, out PageFault fault)
+        PageLayout layout, in NumberRows keys, in NumberRows values, nint codes, nint scales, bool clipSearch, out PageFault fault)
     {
-        var keysFit = keys.Type switch
-        {
-            NumberType.Float32 => TryQuantizeKeys<Float32Loader>(layout, keys, codes, scales, clipSearch, out fault),
-            NumberType.BFloat16 => TryQuantizeKeys<BFloat16Loader>(layout, keys, codes, scales, clipSearch, out fault),
-            _ => TryQuantizeKeys<Float16Loader>(layout, keys, codes, scales, clipSearch, out fault),
-        };
-        return keysFit && values.Type switch
-        {
-            NumberType.Float32 => TryQuantizeValues<Float32Loader>(layout, values, codes, scales, clipSearch, out fault),
-            NumberType.BFloat16 => TryQuantizeValues<BFloat16Loader>(layout, values, codes, scales, clipSearch, out fault),
-            _ => TryQuantizeValues<Float16Loader>(layout, values, codes, scales, clipSearch, out fault),
-        };
+        var valueCodes = codes + layout.ValueOffset;
+        var valueScales = scales + layout.ValueScaleIndex * layout.ScaleElementBytes;
+        return TryQuantizeKeys(layout, keys, codes, scales, clipSearch, out fault)
+            && TryQuantizeValues(layout, values, valueCodes, valueScales, clipSearch, out fault);
     }
+
+    /// <summary>Quantises the keys alone: the first section of either record, as <see cref="TryQuantize"/> does.</summary>
+    /// <param name="layout">The layout.</param>
+    /// <param name="keys">P rows of D numbers.</param>
+    /// <param name="codes">Receives <see cref="PageLayout.ValueOffset"/> bytes.</param>
+    /// <param name="scales">Receives <see cref="PageLayout.ValueScaleIndex"/> elements.</param>
+    /// <param name="clipSearch">Seek each group's best scale and minimum.</param>
+    /// <param name="fault">The first group with a number that no page can hold; else undefined.</param>
+    public static bool TryQuantizeKeys(PageLayout layout, in NumberRows keys, nint codes, nint scales, bool clipSearch, out PageFault fault) =>
+        keys.Type switch
+        {
+            NumberType.Float32 => TryQuantizeKeys<Float32Loader>(layout, keys, (byte*)codes, (byte*)scales, clipSearch, out fault),
+            NumberType.BFloat16 => TryQuantizeKeys<BFloat16Loader>(layout, keys, (byte*)codes, (byte*)scales, clipSearch, out fault),
+            _ => TryQuantizeKeys<Float16Loader>(layout, keys, (byte*)codes, (byte*)scales, clipSearch, out fault),
+        };
+
+    /// <summary>Quantises the values alone: the second section of either record, wherever it lies, as <see cref="TryQuantize"/> does.</summary>
+    /// <param name="layout">The layout.</param>
+    /// <param name="values">P rows of D numbers.</param>
+    /// <param name="codes">The begin of the values' section; receives what is from <see cref="PageLayout.ValueOffset"/> on in a page.</param>
+    /// <param name="scales">The begin of the values' section; receives what is from <see cref="PageLayout.ValueScaleIndex"/> on.</param>
+    /// <param name="clipSearch">Seek each group's best scale and minimum.</param>
+    /// <param name="fault">The first group with a number that no page can hold; else undefined.</param>
+    public static bool TryQuantizeValues(PageLayout layout, in NumberRows values, nint codes, nint scales, bool clipSearch, out PageFault fault) =>
+        values.Type switch
+        {
+            NumberType.Float32 => TryQuantizeValues<Float32Loader>(layout, values, (byte*)codes, (byte*)scales, clipSearch, out fault),
+            NumberType.BFloat16 => TryQuantizeValues<BFloat16Loader>(layout, values, (byte*)codes, (byte*)scales, clipSearch, out fault),
+            _ => TryQuantizeValues<Float16Loader>(layout, values, (byte*)codes, (byte*)scales, clipSearch, out fault),
+        };
 
     // 16 channels at a time: a lane is a channel, a row a token.
     [SkipLocalsInit]
@@ -103,9 +125,9 @@ internal static unsafe class PageQuantizer
                 }
 
                 var index = group * layout.Tokens + token;
-                StoreScales(layout, scales, layout.ValueScaleIndex + index, layout.ValueMinimumIndex + index, fit);
-                var low = (uint*)(codes + layout.ValueOffset) + token / LaneTile.Lanes * layout.Channels + channel;
-                var high = HighLanes(codes + layout.ValueHighOffset, layout.ValueBits, token / LaneTile.Lanes, layout.Channels) + channel;
+                StoreScales(layout, scales, index, layout.ValueMinimumIndex - layout.ValueScaleIndex + index, fit);
+                var low = (uint*)codes + token / LaneTile.Lanes * layout.Channels + channel;
+                var high = HighLanes(codes + (layout.ValueHighOffset - layout.ValueOffset), layout.ValueBits, token / LaneTile.Lanes, layout.Channels) + channel;
                 tile.Pack(fit, layout.ValueBits, low, high);
             }
         }

@@ -1,0 +1,30 @@
+using System.Runtime.InteropServices;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Interop;
+
+/// <summary>Where a CPU tensor's numbers lie, for kernels over raw memory. The address is valid as long as the tensor's storage lives.</summary>
+internal static unsafe class TensorMemory
+{
+    // TorchSharp's own accessors copy, or refuse views.
+    private static readonly delegate* unmanaged<nint, nint> DataPointer =
+        (delegate* unmanaged<nint, nint>)NativeLibrary.GetExport(LibTorch.Bindings, "THSTensor_data");
+
+    /// <summary>The address of a tensor's first element.</summary>
+    /// <exception cref="ArgumentException">The tensor is not on the CPU, or its last dimension's elements do not lie together.</exception>
+    public static nint Address(Tensor tensor)
+    {
+        if (tensor.device_type != DeviceType.CPU)
+            throw new ArgumentException($"The tensor is on {tensor.device}; kernels of the CPU read CPU memory.", nameof(tensor));
+        if (tensor.dim() > 0 && tensor.size(-1) > 1 && tensor.stride(-1) != 1)
+        {
+            throw new ArgumentException($"The elements of the last dimension lie {tensor.stride(-1)} apart in a tensor of shape [{string.Join(", ", tensor.shape)}]; "
+                + "kernels take them one behind the other.", nameof(tensor));
+        }
+
+        var address = DataPointer(tensor.Handle);
+        GC.KeepAlive(tensor);
+        return address;
+    }
+}

@@ -1,0 +1,430 @@
+using LocalLlm.Quantization;
+
+namespace LocalLlm.Kernels.Cpu;
+
+/// <summary>
+/// Attention of the queries of one KV head to a range of tiles by online softmax (arXiv 1805.02867), without a dequantised copy of the pages. Single thread; the
+/// result is a state that <see cref="Merge"/> joins with the states of other ranges. Arithmetic is float32.
+/// </summary>
+internal abstract unsafe class AttentionKernel
+{
+    /// <summary>The most tokens of a tile.</summary>
+    public const int MaxTileTokens = 128;
+
+    /// <summary>The most channels of a head.</summary>
+    public const int MaxHeadDim = 256;
+
+    /// <summary>Tokens of a tile of rows: their numbers as floats fit the second-level cache beside the queries.</summary>
+    public const int RowTileTokens = 64;
+
+    private static readonly AttentionKernel[] All =
+        [new AttentionKernel<Lanes512>("AVX-512"), new AttentionKernel<Lanes256>("AVX2"), new AttentionKernel<Lanes128>("portable, 128 bits")];
+
+    /// <summary>The kernels that run here, the fastest first.</summary>
+    public static IReadOnlyList<AttentionKernel> Supported { get; } = [.. All.Where(k => k.IsSupported)];
+
+    /// <summary>The fastest kernel of this processor.</summary>
+    public static AttentionKernel Best => Supported[0];
+
+    /// <summary>Its instruction set, for the log.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>True if this processor runs it.</summary>
+    public abstract bool IsSupported { get; }
+
+    /// <summary>Channels of a head padded to whole lanes of 16.</summary>
+    public static int Channels(int headDim) => (headDim + 15) & ~15;
+
+    /// <summary>Floats of a state: for each query row, rows filled up to a multiple of 4, its output, its bias for each value group, its highest score and its sum.</summary>
+    public static int StateFloats(int rows, int headDim) => PaddedRows(rows) * (Channels(headDim) + Groups(headDim) + 2);
+
+    /// <summary>Attends.</summary>
+    /// <param name="queries">The queries; shapes are checked by the caller.</param>
+    /// <param name="kvHead">Which KV head.</param>
+    /// <param name="layout">The layout of packed pages; any if no run is packed.</param>
+    /// <param name="runs">The sequence's tokens.</param>
+    /// <param name="firstTile">First tile, counted over all runs.</param>
+    /// <param name="tiles">Tiles, at least 1.</param>
+    /// <param name="scratch">The calling thread's.</param>
+    /// <param name="state">Receives <see cref="StateFloats"/> floats.</param>
+    public abstract void Attend(
+        in AttentionQueries queries, int kvHead, PageLayout? layout, ReadOnlySpan<KvRun> runs, int firstTile, int tiles, AttentionScratch scratch, float* state);
+
+    /// <summary>Joins states over disjoint tokens and writes the outputs of one KV head. For each query at least one state must see a token.</summary>
+    /// <param name="queries">The queries.</param>
+    /// <param name="kvHead">Which KV head.</param>
+    /// <param name="states">The states, one after the other; the first is changed.</param>
+    /// <param name="count">How many.</param>
+    public abstract void Merge(in AttentionQueries queries, int kvHead, float* states, int count);
+
+    /// <summary>Query rows filled up to a multiple of 4.</summary>
+    protected static int PaddedRows(int rows) => (rows + 3) & ~3;
+
+    /// <summary>Value groups of a head.</summary>
+    protected static int Groups(int headDim) => (headDim + PageLayout.GroupChannels - 1) / PageLayout.GroupChannels;
+}
+
+/// <inheritdoc/>
+internal sealed unsafe class AttentionKernel<TLanes>(string name) : AttentionKernel
+    where TLanes : unmanaged, ILanes<TLanes>
+{
+    /// <inheritdoc/>
+    public override string Name { get; } = name;
+
+    /// <inheritdoc/>
+    public override bool IsSupported => TLanes.IsSupported;
+
+    /// <inheritdoc/>
+    public override void Attend(
+        in AttentionQueries queries, int kvHead, PageLayout? layout, ReadOnlySpan<KvRun> runs, int firstTile, int tiles, AttentionScratch scratch, float* state)
+    {
+        scratch.Reserve(queries.Rows, queries.HeadDim);
+        LoadQueries(queries, kvHead, scratch);
+        var result = new State(state, queries);
+        result.Clear();
+        foreach (ref readonly var run in runs)
+        {
+            var runTiles = run.Tiles;
+            for (var tile = Math.Max(0, firstTile); tile < runTiles && tile < firstTile + tiles; tile++)
+                AttendTile(queries, kvHead, layout, run, tile, scratch, result);
+            firstTile -= runTiles;
+            if (firstTile + tiles <= 0)
+                break;
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Merge(in AttentionQueries queries, int kvHead, float* states, int count)
+    {
+        var size = StateFloats(queries.Rows, queries.HeadDim);
+        var first = new State(states, queries);
+        for (var row = 0; row < queries.Rows; row++)
+        {
+            var highest = first.Highest[row];
+            for (var i = 1; i < count; i++)
+                highest = MathF.Max(highest, new State(states + ((nint)i * size), queries).Highest[row]);
+            first.Raise(row, highest);
+            for (var i = 1; i < count; i++)
+            {
+                var other = new State(states + ((nint)i * size), queries);
+                if (other.Sum[row] != 0) // a part in which the query sees nothing has no highest score; NaN goes on
+                    first.Add(row, other, MathF.Exp(other.Highest[row] - highest));
+            }
+
+            WriteOutput(queries, kvHead, row, first);
+        }
+    }
+
+    // float [rows][QueryStride], scaled; row i·g + h is query i of the group's head h. Rows up to a multiple of 4 are zeros.
+    private static void LoadQueries(in AttentionQueries queries, int kvHead, AttentionScratch scratch)
+    {
+        var stride = scratch.QueryStride;
+        var target = scratch.Queries;
+        var source = (byte*)queries.Queries + (kvHead * queries.Group * queries.QueryHeadBytes);
+        for (var query = 0; query < queries.Count; query++, target += queries.Group * stride)
+        {
+            RowTiles.Widen<TLanes>(
+                queries.Type, source + (query * queries.QueryTokenBytes), queries.QueryHeadBytes, queries.Group, queries.HeadDim, target, stride);
+        }
+
+        new Span<float>(target, (PaddedRows(queries.Rows) - queries.Rows) * stride).Clear();
+        var scale = TLanes.Broadcast(queries.Scale);
+        for (var i = 0; i < queries.Rows * stride; i += TLanes.Count)
+            TLanes.Store(TLanes.Load(scratch.Queries + i) * scale, scratch.Queries + i);
+    }
+
+    private static void AttendTile(
+        in AttentionQueries queries, int kvHead, PageLayout? layout, in KvRun run, int tile, AttentionScratch scratch, in State state)
+    {
+        var first = tile * run.TileTokens;
+        var tokens = Math.Min(run.TileTokens, run.Tokens - first);
+        var padded = (tokens + 15) & ~15;
+        var isWindowed = queries.Position + queries.Count > queries.SlidingWindow;
+        var positions = (int*)run.Positions;
+        if (isWindowed && (positions == null ? run.FirstPosition + first + tokens - 1 : positions[first + tokens - 1]) <= queries.Position - queries.SlidingWindow)
+            return; // out of every query's window
+        var keys = LoadKeys(queries, kvHead, layout, run.Keys, tile, first, tokens, scratch);
+        var values = LoadValues(queries, kvHead, layout, run.Values, tile, first, tokens, scratch);
+
+        var rows = queries.Rows;
+        for (var row = 0; row < rows;)
+        {
+            var left = rows - row;
+            var count = left >= 3 ? 4 : left;
+            var lastQuery = Math.Min(row + count - 1, rows - 1) / queries.Group;
+            if (!run.IsFresh || first <= lastQuery)
+            {
+                Score(layout, run.Keys, keys, tokens, padded, row, count, scratch);
+                if (isWindowed || run.IsFresh)
+                    Mask(queries, run, first, tokens, row, Math.Min(count, left), scratch.Scores);
+                for (var i = 0; i < count; i++)
+                    SoftMax(scratch.Scores + (i * MaxTileTokens), tokens, padded, row + i, state);
+                AddValues(layout, run.Values, values, tokens, padded, row, count, scratch, state);
+            }
+
+            row += count;
+        }
+    }
+
+    // The tile's key codes, its scales being decoded into the scratch; or its key rows, float [tokens][channels].
+    private static void* LoadKeys(
+        in AttentionQueries queries, int kvHead, PageLayout? layout, in KvSource source, int tile, int first, int tokens, AttentionScratch scratch)
+    {
+        var channels = Channels(queries.HeadDim);
+        if (!source.IsPacked)
+            return LoadRows(source, kvHead, first, tokens, queries.HeadDim, channels, scratch.Keys);
+        var scales = (byte*)source.Scales + (kvHead * source.ScaleHeadBytes) + (tile * source.ScaleStepBytes);
+        CacheLines.Prefetch(scales + source.ScaleStepBytes, 2 * channels * layout!.ScaleElementBytes);
+        PageScales.Decode<TLanes>(
+            layout.Scales, scales, scales + (channels * layout.ScaleElementBytes), channels, layout.KeyMaxCode, scratch.KeyScales,
+            scratch.KeyScales + channels);
+        var codes = (byte*)source.Data + (kvHead * source.HeadBytes) + (tile * source.StepBytes);
+        CacheLines.Prefetch(codes + source.StepBytes, layout.ValueOffset);
+        return codes;
+    }
+
+    private static void* LoadValues(
+        in AttentionQueries queries, int kvHead, PageLayout? layout, in KvSource source, int tile, int first, int tokens, AttentionScratch scratch)
+    {
+        if (!source.IsPacked)
+            return LoadRows(source, kvHead, first, tokens, queries.HeadDim, Channels(queries.HeadDim), scratch.Values);
+        var count = layout!.Groups * layout.Tokens;
+        var scales = (byte*)source.Scales + (kvHead * source.ScaleHeadBytes) + (tile * source.ScaleStepBytes);
+        CacheLines.Prefetch(scales + source.ScaleStepBytes, 2 * count * layout.ScaleElementBytes);
+        PageScales.Decode<TLanes>(
+            layout.Scales, scales, scales + (count * layout.ScaleElementBytes), count, layout.ValueMaxCode, scratch.ValueScales, scratch.ValueScales + count);
+        var codes = (byte*)source.Data + (kvHead * source.HeadBytes) + (tile * source.StepBytes);
+        CacheLines.Prefetch(codes + source.StepBytes, layout.CodeBytes - layout.ValueOffset);
+        return codes;
+    }
+
+    private static float* LoadRows(in KvSource source, int kvHead, int first, int tokens, int headDim, int channels, float* target)
+    {
+        var rows = (byte*)source.Data + (kvHead * source.HeadBytes) + (first * source.StepBytes);
+        RowTiles.Widen<TLanes>(source.Type, rows, source.StepBytes, tokens, headDim, target, channels);
+        return target;
+    }
+
+    // scores[i][t] for `count` query rows from `row` on.
+    private static void Score(PageLayout? layout, in KvSource source, void* keys, int tokens, int padded, int row, int count, AttentionScratch scratch)
+    {
+        var query = scratch.Queries + (row * scratch.QueryStride);
+        var scores = scratch.Scores;
+        if (!source.IsPacked)
+        {
+            var channels = Channels(scratch.HeadDim);
+            RowTiles.Scores<TLanes>((float*)keys, channels, tokens, channels, query, scratch.QueryStride, scores, MaxTileTokens, count);
+            return;
+        }
+
+        // q·k = Σ (q·scale)·(code − middle code) + Σ q·middle: the second sum is the same for all tokens of the page.
+        var bias = stackalloc float[4];
+        for (var i = 0; i < count; i++, query += scratch.QueryStride)
+        {
+            bias[i] = FoldScales(query, scratch.KeyScales, layout!.Channels, layout.Channels, scratch.Coefficients + (i * scratch.CoefficientStride));
+            new Span<float>(scores + (i * MaxTileTokens), padded).Clear();
+        }
+
+        AddPlanes((byte*)keys, layout!.KeyHighOffset, layout.KeyBits, layout.Tokens, layout.Channels, scratch, scores, MaxTileTokens, count, 0, padded);
+        for (var i = 0; i < count; i++, scores += MaxTileTokens)
+        {
+            var all = TLanes.Broadcast(bias[i]);
+            for (var t = 0; t < padded; t += TLanes.Count)
+                TLanes.Store(TLanes.Load(scores + t) + all, scores + t);
+        }
+    }
+
+    // state.Output[row + i][c] += Σ_t p·v, the probabilities being in the scratch's scores.
+    private static void AddValues(
+        PageLayout? layout, in KvSource source, void* values, int tokens, int padded, int row, int count, AttentionScratch scratch, in State state)
+    {
+        var output = state.Output + ((nint)row * state.Channels);
+        if (!source.IsPacked)
+        {
+            RowTiles.AddValues<TLanes>((float*)values, state.Channels, tokens, state.Channels, scratch.Scores, MaxTileTokens, output, state.Channels, count);
+            return;
+        }
+
+        // Σ p·v = Σ (p·scale)·(code − middle code) + Σ p·middle: the second sum is the same for all channels of a group and is added once, at the end.
+        for (var group = 0; group < layout!.Groups; group++)
+        {
+            var scales = scratch.ValueScales + (group * layout.Tokens);
+            for (var i = 0; i < count; i++)
+            {
+                state.Bias[((row + i) * layout.Groups) + group] += FoldScales(
+                    scratch.Scores + (i * MaxTileTokens), scales, layout.Groups * layout.Tokens, padded, scratch.Coefficients + (i * scratch.CoefficientStride));
+            }
+
+            var firstChannel = PageLayout.GroupStart(group);
+            var lanes = Math.Min(PageLayout.GroupChannels, layout.Channels - firstChannel);
+            AddPlanes((byte*)values, layout.ValueHighOffset - layout.ValueOffset, layout.ValueBits, layout.Channels, layout.Tokens, scratch,
+                output, state.Channels, count, firstChannel, lanes);
+        }
+    }
+
+    private static void AddPlanes(
+        byte* codes, int highOffset, int bits, int rowLanes, int codesOfLane, AttentionScratch scratch, float* sums, int sumStride, int count, int first, int lanes)
+    {
+        CodePlanes.Add<TLanes>(
+            (uint*)codes, rowLanes, codesOfLane / CodePlanes.TwoBitCodes, 2, 1, scratch.Coefficients, scratch.CoefficientStride, sums, sumStride, count, first, lanes);
+        if (bits > 2)
+        {
+            var laneCodes = bits == 3 ? CodePlanes.OneBitCodes : CodePlanes.TwoBitCodes;
+            CodePlanes.Add<TLanes>(
+                (uint*)(codes + highOffset), rowLanes, (codesOfLane + laneCodes - 1) / laneCodes, bits - 2, 4, scratch.Coefficients, scratch.CoefficientStride,
+                sums, sumStride, count, first, lanes);
+        }
+    }
+
+    // coefficients[i] = numbers[i]·scale[i]; returns Σ numbers[i]·middle[i], the middles lying `middleOffset` behind the scales.
+    private static float FoldScales(float* numbers, float* scales, int middleOffset, int count, float* coefficients)
+    {
+        var sum = TLanes.Zero;
+        var i = 0;
+        for (; i < count; i += TLanes.Count)
+        {
+            var number = TLanes.Load(numbers + i);
+            TLanes.Store(number * TLanes.Load(scales + i), coefficients + i);
+            sum = TLanes.MultiplyAdd(number, TLanes.Load(scales + middleOffset + i), sum);
+        }
+
+        // A lane of one-bit codes holds 32: codes beyond the channels are 0, but 0 times what lies here must not be NaN.
+        for (; i % CodePlanes.OneBitCodes != 0; i += TLanes.Count)
+            TLanes.Store(TLanes.Zero, coefficients + i);
+        return TLanes.Sum(sum);
+    }
+
+    // Sets to −∞ the scores of tokens that a query does not see: later than itself among the fresh ones, or out of its window.
+    private static void Mask(in AttentionQueries queries, in KvRun run, int first, int tokens, int row, int count, float* scores)
+    {
+        for (var i = 0; i < count; i++, scores += MaxTileTokens)
+        {
+            var position = queries.Position + ((row + i) / queries.Group);
+            var lowest = (long)position - queries.SlidingWindow + 1;
+            var positions = (int*)run.Positions;
+            for (var t = 0; t < tokens; t++)
+            {
+                var token = positions == null ? run.FirstPosition + first + t : positions[first + t];
+                if (token > position || token < lowest)
+                    scores[t] = float.NegativeInfinity;
+            }
+        }
+    }
+
+    // Turns scores into unnormalised probabilities against the highest score so far; padding becomes 0.
+    private static void SoftMax(float* scores, int tokens, int padded, int row, in State state)
+    {
+        for (var t = tokens; t < padded; t++)
+            scores[t] = float.NegativeInfinity;
+        var largest = TLanes.Load(scores);
+        for (var t = TLanes.Count; t < padded; t += TLanes.Count)
+            largest = TLanes.Max(largest, TLanes.Load(scores + t));
+        var highest = TLanes.Largest(largest);
+        if (highest > state.Highest[row])
+            state.Raise(row, highest);
+        if (float.IsNegativeInfinity(state.Highest[row]))
+        {
+            new Span<float>(scores, padded).Clear(); // nothing seen yet; −∞ − −∞ would be NaN
+            return;
+        }
+
+        var (shift, sum) = (TLanes.Broadcast(state.Highest[row]), TLanes.Zero);
+        for (var t = 0; t < padded; t += TLanes.Count)
+        {
+            var p = VectorMath.Exp(TLanes.Load(scores + t) - shift);
+            TLanes.Store(p, scores + t);
+            sum += p;
+        }
+
+        state.Sum[row] += TLanes.Sum(sum);
+    }
+
+    private static void WriteOutput(in AttentionQueries queries, int kvHead, int row, in State state)
+    {
+        switch (queries.Type)
+        {
+            case NumberType.Float32: WriteOutput<Float32Numbers>(queries, kvHead, row, state); break;
+            case NumberType.BFloat16: WriteOutput<BFloat16Numbers>(queries, kvHead, row, state); break;
+            default: WriteOutput<Float16Numbers>(queries, kvHead, row, state); break;
+        }
+    }
+
+    private static void WriteOutput<TNumbers>(in AttentionQueries queries, int kvHead, int row, in State state) where TNumbers : struct, INumbers
+    {
+        var (query, head) = (row / queries.Group, (kvHead * queries.Group) + (row % queries.Group));
+        var target = (byte*)queries.Outputs + ((((nint)query * queries.KvHeads * queries.Group) + head) * queries.HeadDim * TNumbers.Bytes);
+        var output = state.Output + ((nint)row * state.Channels);
+        var factor = 1 / state.Sum[row];
+        for (var c = 0; c < queries.HeadDim; c++, target += TNumbers.Bytes)
+            TNumbers.Write((output[c] + state.Bias[(row * state.Groups) + (c / PageLayout.GroupChannels)]) * factor, target);
+    }
+
+    /// <summary>The memory of a state: what the queries have gathered so far, relative to each one's highest score.</summary>
+    private readonly struct State
+    {
+        public State(float* memory, in AttentionQueries queries)
+        {
+            (Rows, Channels, Groups) = (PaddedRows(queries.Rows), AttentionKernel.Channels(queries.HeadDim), AttentionKernel.Groups(queries.HeadDim));
+            Output = memory;
+            Bias = Output + ((nint)Rows * Channels);
+            Highest = Bias + (Rows * Groups);
+            Sum = Highest + Rows;
+        }
+
+        public int Rows { get; }
+
+        public int Channels { get; }
+
+        public int Groups { get; }
+
+        /// <summary>float [rows][channels]: Σ exp(score − highest)·value, without the groups' bias.</summary>
+        public float* Output { get; }
+
+        /// <summary>float [rows][groups]: Σ exp(score − highest)·middle.</summary>
+        public float* Bias { get; }
+
+        /// <summary>float [rows]: −∞ while nothing was seen.</summary>
+        public float* Highest { get; }
+
+        /// <summary>float [rows]: Σ exp(score − highest).</summary>
+        public float* Sum { get; }
+
+        public void Clear()
+        {
+            new Span<float>(Output, Rows * (Channels + Groups)).Clear();
+            new Span<float>(Highest, Rows).Fill(float.NegativeInfinity);
+            new Span<float>(Sum, Rows).Clear();
+        }
+
+        /// <summary>Makes everything relative to a higher score.</summary>
+        public void Raise(int row, float highest)
+        {
+            if (Sum[row] != 0)
+                Scale(row, MathF.Exp(Highest[row] - highest));
+            Highest[row] = highest;
+        }
+
+        /// <summary>Adds another state's row times a factor.</summary>
+        public void Add(int row, in State other, float factor)
+        {
+            float* target = Output + ((nint)row * Channels), source = other.Output + ((nint)row * Channels);
+            var f = TLanes.Broadcast(factor);
+            for (var c = 0; c < Channels; c += TLanes.Count)
+                TLanes.Store(TLanes.MultiplyAdd(TLanes.Load(source + c), f, TLanes.Load(target + c)), target + c);
+            for (var group = 0; group < Groups; group++)
+                Bias[(row * Groups) + group] += factor * other.Bias[(row * Groups) + group];
+            Sum[row] += factor * other.Sum[row];
+        }
+
+        private void Scale(int row, float factor)
+        {
+            var target = Output + ((nint)row * Channels);
+            var f = TLanes.Broadcast(factor);
+            for (var c = 0; c < Channels; c += TLanes.Count)
+                TLanes.Store(TLanes.Load(target + c) * f, target + c);
+            for (var group = 0; group < Groups; group++)
+                Bias[(row * Groups) + group] *= factor;
+            Sum[row] *= factor;
+        }
+    }
+}

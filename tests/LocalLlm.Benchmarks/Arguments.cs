@@ -1,0 +1,69 @@
+using System.Globalization;
+
+namespace LocalLlm.Benchmarks;
+
+/// <summary>The command line: a command, then options in any order.</summary>
+internal sealed class Arguments
+{
+    public const string Help = """
+        Usage: LocalLlm.Benchmarks COMMAND [options]     (dotnet run -c Release --project tests/LocalLlm.Benchmarks -- COMMAND [options])
+
+          attention [--tokens 4096,16384,65536] [--head-dim 128,64] [--queries 1] [--kernel NAME]
+                      attention over 2-bit pages against torch over the same tokens in bf16 and float32, and against reading the packed bytes
+          linear      one row times a weight matrix against torch, and against reading the weights
+          quantize    quantise-and-pack of a page
+          decode [--depth 0,4096,16384,32768] [--prefill 512] [--layers 16] [--steps 8]
+                      a random-weight model of Llama-3.2-1B's shape: tokens per second with a dense and a LogQuant cache, and where the time goes
+          micro ...   BenchmarkDotNet; its own options follow
+
+        --json          one JSON array
+        --threads N     threads of ours and of torch (one a core)
+        """;
+
+    private readonly Dictionary<string, string> options = [];
+
+    public Arguments(string[] args)
+    {
+        Command = args.FirstOrDefault() ?? "";
+        Rest = args.Length > 0 ? args[1..] : [];
+        if (Command == "micro")
+            return;
+        for (var i = 0; i < Rest.Length; i++)
+        {
+            if (Rest[i] == "--json")
+                Json = true;
+            else if (Rest[i].StartsWith("--", StringComparison.Ordinal) && i + 1 < Rest.Length)
+                options[Rest[i][2..]] = Rest[++i];
+            else
+                throw new ArgumentException($"What is '{Rest[i]}'?");
+        }
+
+        Threads = Numbers("threads", Environment.ProcessorCount)[0];
+    }
+
+    public string Command { get; }
+
+    public string[] Rest { get; }
+
+    public bool Json { get; }
+
+    public int Threads { get; }
+
+    /// <summary>Numbers separated by commas.</summary>
+    public int[] Numbers(string name, params int[] byDefault)
+    {
+        if (!options.Remove(name, out var text))
+            return byDefault;
+        return [.. text.Split(',').Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+            ? number
+            : throw new ArgumentException($"--{name} takes whole numbers separated by commas, got '{part}'."))];
+    }
+
+    public string? Text(string name) => options.Remove(name, out var text) ? text : null;
+
+    public void RequireNothingLeft()
+    {
+        if (options.Count > 0)
+            throw new ArgumentException($"{Command} has no option --{options.Keys.First()}.");
+    }
+}

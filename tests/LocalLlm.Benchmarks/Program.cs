@@ -1,0 +1,40 @@
+using System.Text.Json;
+using BenchmarkDotNet.Running;
+using LocalLlm.Benchmarks;
+using LocalLlm.Benchmarks.Comparisons;
+using LocalLlm.Interop;
+
+// Every comparison prints ratios taken in one run: what it is compared with runs in turns with it, in the same process, with the same threads.
+var arguments = new Arguments(args);
+try
+{
+    if (arguments.Command is "micro")
+    {
+        BenchmarkSwitcher.FromAssembly(typeof(Arguments).Assembly).Run(arguments.Rest);
+        return 0;
+    }
+
+    IComparison? comparison = arguments.Command switch
+    {
+        "attention" => AttentionComparison.Parse(arguments),
+        "decode" => DecodeComparison.Parse(arguments),
+        _ => null,
+    };
+    if (comparison is null)
+    {
+        Console.Error.WriteLine(Arguments.Help);
+        return arguments.Command is "--help" or "-h" ? 0 : 2;
+    }
+
+    arguments.RequireNothingLeft();
+    LibTorch.EnsureLoaded();
+    var table = comparison.Run(new Machine(arguments.Threads));
+    Console.WriteLine(arguments.Json ? JsonSerializer.Serialize(table.Rows, Table.JsonOptions) : table.ToText());
+    return 0;
+}
+catch (ArgumentException e)
+{
+    Console.Error.WriteLine(e.Message);
+    Console.Error.WriteLine(Arguments.Help);
+    return 2;
+}

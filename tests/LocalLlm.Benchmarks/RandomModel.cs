@@ -1,0 +1,98 @@
+using System.Buffers.Binary;
+using System.Text;
+using System.Text.Json.Nodes;
+
+namespace LocalLlm.Benchmarks;
+
+/// <summary>A model folder of Llama-3.2-1B's shape with random bfloat16 weights, in the temporary folder; deleted at the end.</summary>
+internal sealed class RandomModel : IDisposable
+{
+    private const int Hidden = 2048, Intermediate = 8192, QueryHeads = 32, KvHeads = 8, HeadDim = 64, Vocabulary = 128256;
+
+    private readonly DirectoryInfo folder = Directory.CreateTempSubdirectory("localllm-benchmark-");
+
+    public RandomModel(int layers)
+    {
+        try
+        {
+            Write(layers);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    public string FolderPath => folder.FullName;
+
+    public void Dispose() => folder.Delete(recursive: true);
+
+    private void Write(int layers)
+    {
+        var config = new JsonObject
+        {
+            ["architectures"] = new JsonArray("LlamaForCausalLM"),
+            ["hidden_size"] = Hidden,
+            ["intermediate_size"] = Intermediate,
+            ["num_hidden_layers"] = layers,
+            ["num_attention_heads"] = QueryHeads,
+            ["num_key_value_heads"] = KvHeads,
+            ["head_dim"] = HeadDim,
+            ["vocab_size"] = Vocabulary,
+            ["max_position_embeddings"] = 131072,
+            ["rms_norm_eps"] = 1e-5,
+            ["rope_theta"] = 500000.0,
+            ["hidden_act"] = "silu",
+            ["tie_word_embeddings"] = true,
+        };
+        File.WriteAllText(Path.Combine(FolderPath, "config.json"), config.ToJsonString());
+        File.WriteAllText(Path.Combine(FolderPath, "tokenizer.json"), "{}"); // the model is run without one
+
+        List<(string Name, long[] Shape)> tensors = [("model.embed_tokens.weight", [Vocabulary, Hidden]), ("model.norm.weight", [Hidden])];
+        for (var layer = 0; layer < layers; layer++)
+        {
+            var prefix = $"model.layers.{layer}.";
+            tensors.AddRange(
+            [
+                (prefix + "input_layernorm.weight", [Hidden]), (prefix + "post_attention_layernorm.weight", [Hidden]),
+                (prefix + "self_attn.q_proj.weight", [QueryHeads * HeadDim, Hidden]), (prefix + "self_attn.k_proj.weight", [KvHeads * HeadDim, Hidden]),
+                (prefix + "self_attn.v_proj.weight", [KvHeads * HeadDim, Hidden]), (prefix + "self_attn.o_proj.weight", [Hidden, QueryHeads * HeadDim]),
+                (prefix + "mlp.gate_proj.weight", [Intermediate, Hidden]), (prefix + "mlp.up_proj.weight", [Intermediate, Hidden]),
+                (prefix + "mlp.down_proj.weight", [Hidden, Intermediate]),
+            ]);
+        }
+
+        var header = new JsonObject();
+        var offset = 0L;
+        foreach (var (name, shape) in tensors)
+        {
+            var bytes = shape.Aggregate(2L, (a, b) => a * b);
+            header[name] = new JsonObject
+            {
+                ["dtype"] = "BF16",
+                ["shape"] = new JsonArray([.. shape.Select(s => (JsonNode)s)]),
+                ["data_offsets"] = new JsonArray(offset, offset + bytes),
+            };
+            offset += bytes;
+        }
+
+        var text = Encoding.UTF8.GetBytes(header.ToJsonString());
+        using var file = File.Create(Path.Combine(FolderPath, "model.safetensors"));
+        var length = new byte[8];
+        BinaryPrimitives.WriteInt64LittleEndian(length, text.Length);
+        file.Write(length);
+        file.Write(text);
+        // ±(1 to 2)·2⁻⁶, about as large as a trained model's.
+        var numbers = new byte[1 << 20];
+        var random = new Random(1);
+        random.NextBytes(numbers);
+        for (var i = 0; i < numbers.Length; i += 2)
+            BinaryPrimitives.WriteUInt16LittleEndian(numbers.AsSpan(i), (ushort)(BinaryPrimitives.ReadUInt16LittleEndian(numbers.AsSpan(i)) & 0x807F | 0x3C80));
+        for (var left = offset; left > 0; left -= numbers.Length)
+        {
+            random.Shuffle(System.Runtime.InteropServices.MemoryMarshal.Cast<byte, ushort>(numbers)[..4096]); // not the same block again and again
+            file.Write(numbers.AsSpan(0, (int)Math.Min(left, numbers.Length)));
+        }
+    }
+}
