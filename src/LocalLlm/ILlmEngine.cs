@@ -34,8 +34,8 @@ public sealed record LlmModelInfo
     public required string Device { get; init; }
 
     /// <summary>
-    /// Bits per element of old tokens in the KV cache, scales not counted: those of the pages (2 by default; the more of keys' and values' where they differ), or the
-    /// width of the dense type for a cache without pages.
+    /// Bits per element of old tokens in the KV cache, scales not counted: those of the pages (2 by default; the more of keys' and values' where
+    /// they differ), or the width of the dense type for a cache without pages.
     /// </summary>
     public required int KvBits { get; init; }
 

@@ -7,8 +7,8 @@ public sealed record KvCacheOptions
     public KvCacheKind Kind { get; set; } = KvCacheKind.LogQuant;
 
     /// <summary>
-    /// W of the LogQuant rule and of a streaming window: between 2W and 3W recent or log-distributed tokens stay in full precision; R of KIVI: up to so many do.
-    /// 32, 64 or 128; a streaming window and R may be any multiple of 32 up to 4,096.
+    /// W of the LogQuant rule and of a streaming window: between 2W and 3W recent or log-distributed tokens stay in full precision; R of
+    /// KIVI: up to so many do. 32, 64 or 128; a streaming window and R may be any multiple of 32 up to 4,096.
     /// </summary>
     public int Window { get; set; } = 64;
 
@@ -30,10 +30,14 @@ public sealed record KvCacheOptions
     /// <summary>How the scales of a page are stored.</summary>
     public KvScaleFormat Scales { get; set; } = KvScaleFormat.Byte;
 
-    /// <summary>Seek each group's best scale and minimum when a page is made, instead of those of its range: more work once, less error.</summary>
+    /// <summary>
+    /// Seek each group's best scale and minimum when a page is made, instead of those of its range: more work once, less error.
+    /// </summary>
     public bool ClipSearch { get; set; }
 
-    /// <summary>How many of the first and as many of the last layers hold their pages at <see cref="BoundaryBits"/>; at most half of the layers.</summary>
+    /// <summary>
+    /// How many of the first and as many of the last layers hold their pages at <see cref="BoundaryBits"/>; at most half of the layers.
+    /// </summary>
     public int BoundaryLayers { get; set; }
 
     /// <summary>Bits of keys and values in the pages of the <see cref="BoundaryLayers"/>: 2, 3 or 4.</summary>

@@ -33,6 +33,10 @@ public sealed class StoriesEngineTests
     [Theory]
     [InlineData(KvCacheKind.Dense)]
     [InlineData(KvCacheKind.LogQuant)]
+    [InlineData(KvCacheKind.PartialLogQuant)]
+    [InlineData(KvCacheKind.StreamingQuant)]
+    [InlineData(KvCacheKind.Kivi)]
+    [InlineData(KvCacheKind.LogEvict)]
     public async Task Generate_ContinuedConversation_EqualsACompleteRecomputation(KvCacheKind kind)
     {
         await using var engine = await LoadAsync(kind);

@@ -5,10 +5,12 @@ using static TorchSharp.torch;
 namespace LocalLlm.KvCache;
 
 /// <summary>
-/// What a <see cref="PagedKvCache"/> does to its tensors, for one layer at a time. Whole tensors come with the layer and the first indexes, so that an
-/// implementation over raw pointers makes no views. Implementations leave the same bits.
+/// What a <see cref="PagedKvCache"/> does to its tensors, for one layer at a time. Whole tensors come with the layer and the first
+/// indexes, so that an implementation over raw pointers makes no views. Implementations leave the same bits.
 /// </summary>
-/// <remarks>"rows" is [L, Hkv, reserved, D] in the compute type, keys or values; "fresh" is [n, Hkv, D] of the same type, any strides.</remarks>
+/// <remarks>
+/// "rows" is [L, Hkv, reserved, D] in the compute type, keys or values; "fresh" is [n, Hkv, D] of the same type, any strides.
+/// </remarks>
 internal interface ICacheOperations
 {
     /// <summary>Throws if a fresh key or value is NaN or infinite.</summary>
@@ -22,7 +24,9 @@ internal interface ICacheOperations
     /// <summary>Copies tokens <paramref name="token"/>… of <paramref name="fresh"/> to rows <paramref name="row"/>….</summary>
     void WriteRows(Tensor rows, int layer, int row, Tensor fresh, int token, int count);
 
-    /// <summary>Closes the gaps that <paramref name="removed"/> rows leave among the first <paramref name="count"/>; the others keep their order.</summary>
+    /// <summary>
+    /// Closes the gaps that <paramref name="removed"/> rows leave among the first <paramref name="count"/>; the others keep their order.
+    /// </summary>
     void RemoveRows(Tensor rows, int layer, RowPattern removed, int count);
 
     /// <summary>Quantises P rows to a page.</summary>
@@ -37,8 +41,9 @@ internal interface ICacheOperations
     void WritePage(PageLayout layout, int layer, Tensor keys, Tensor values, RowPattern evicted, PageBlock block, int slot);
 
     /// <summary>
-    /// As <see cref="WritePage"/> where the values of the sparse rows are codes: quantises P rows of keys and the next P values, then moves codes. Of the 2P
-    /// tokens, those packed and then those just quantised, each second one from the second on goes to the page, the others to <paramref name="packed"/>.
+    /// As <see cref="WritePage"/> where the values of the sparse rows are codes: quantises P rows of keys and the next P values, then
+    /// moves codes. Of the 2P tokens, those packed and then those just quantised, each second one from the second on goes to the page,
+    /// the others to <paramref name="packed"/>.
     /// </summary>
     /// <param name="layout">The layer's layout.</param>
     /// <param name="layer">The layer.</param>
@@ -51,7 +56,8 @@ internal interface ICacheOperations
     /// <param name="slot">Which page of the block.</param>
     /// <exception cref="LocalLlmException">A number fits no page; the message names the layer.</exception>
     void WritePageFromPacked(
-        PageLayout layout, int layer, Tensor keys, RowPattern evicted, PackedValues packed, Tensor values, int valueRow, PageBlock block, int slot);
+        PageLayout layout, int layer, Tensor keys, RowPattern evicted, PackedValues packed, Tensor values, int valueRow, PageBlock block,
+        int slot);
 
     /// <summary>Quantises rows <paramref name="valueRow"/> … + P − 1 of values to <paramref name="packed"/>.</summary>
     /// <exception cref="LocalLlmException">A number fits no page; the message names the layer.</exception>

@@ -33,8 +33,8 @@ internal sealed class KvCacheFactory
             format = policy is null ? null : Format(options, shape, policy.PageTokens);
             if (options.MemoryBytes is { } limit && BytesFor(1) is var needed && needed > limit)
             {
-                errors.Add($"{nameof(KvCacheOptions.MemoryBytes)} is {limit:N0}, but the cache of one conversation holds at least {needed:N0} bytes; "
-                    + $"raise it, or lower {nameof(KvCacheOptions.Window)} (now {options.Window}) of a {nameof(KvCacheKind.LogQuant)} cache");
+                errors.Add($"{nameof(KvCacheOptions.MemoryBytes)} is {limit:N0}, but the cache of one conversation holds at least "
+                    + $"{needed:N0} bytes; raise it, or lower {nameof(KvCacheOptions.Window)} (now {options.Window}) of a cache with pages");
             }
         }
 
@@ -45,13 +45,18 @@ internal sealed class KvCacheFactory
     /// <summary>What the model fixes about its caches.</summary>
     public KvShape Shape { get; }
 
-    /// <summary>Bits of a number of an old token, scales not counted; the more where keys and values differ, boundary layers left out.</summary>
+    /// <summary>
+    /// Bits of a number of an old token, scales not counted; the more where keys and values differ, boundary layers left out.
+    /// </summary>
     public int KvBits => policy is { KeepsEvicted: true } ? Math.Max(options.KeyBits, options.ValueBits) : 8 * Shape.ElementBytes;
 
     /// <summary>An empty cache.</summary>
     public IKvCache Create() => policy is null ? new DenseKvCache(Shape) : new PagedKvCache(Shape, policy, format!, operations);
 
-    /// <summary>Bytes that a cache of <paramref name="tokens"/> tokens holds, however they were appended and wherever prompts ended: the most where that matters.</summary>
+    /// <summary>
+    /// Bytes that a cache of <paramref name="tokens"/> tokens holds, however they were appended and wherever prompts ended: the most
+    /// where that matters.
+    /// </summary>
     public long BytesFor(int tokens) =>
         policy is null ? DenseKvCache.BytesFor(Shape, tokens) : PagedKvCache.BytesFor(Shape, policy, format!, tokens);
 

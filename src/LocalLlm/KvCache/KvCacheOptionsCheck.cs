@@ -34,7 +34,8 @@ internal static class KvCacheOptionsCheck
     private static IEnumerable<string> PageErrors(KvCacheOptions options)
     {
         var (window, page) = (options.Window, options.PageTokens);
-        var isStreaming = options.Kind is KvCacheKind.StreamingQuant or KvCacheKind.StreamingLlm or KvCacheKind.Kivi or KvCacheKind.HuggingFaceKivi;
+        var isStreaming = options.Kind is KvCacheKind.StreamingQuant or KvCacheKind.StreamingLlm
+            or KvCacheKind.Kivi or KvCacheKind.HuggingFaceKivi;
         var isWindow = isStreaming ? window is >= 32 and <= LargestWindow && window % 32 == 0 : IsPageLength(window);
         if (!isWindow)
         {
@@ -55,8 +56,8 @@ internal static class KvCacheOptionsCheck
             int[] fitting = [.. new[] { 32, 64, 128 }.Where(p => window % p == 0)];
             if (!fitting.Contains(page ?? window))
             {
-                yield return $"{Wrong(nameof(options.PageTokens), $"{string.Join(" or ", fitting)} for Window = {window}, which leaves rows {window} at a time", page ?? window)}"
-                    + (page is null ? " (null takes Window)" : "");
+                var allowed = $"{string.Join(" or ", fitting)} for Window = {window} because {window} rows leave at a time";
+                yield return Wrong(nameof(options.PageTokens), allowed, page ?? window) + (page is null ? " (null takes Window)" : "");
             }
         }
     }

@@ -12,11 +12,14 @@ namespace LocalLlm.KvCache;
 /// <param name="Values">[Hkv, R, D] the rows' values; [Hkv, R − P, D] without those of <paramref name="PackedValues"/>.</param>
 /// <param name="RowPositions">The position in the sequence of each of the R rows.</param>
 /// <param name="PackedValues">The values of P of the rows, where they are codes; null where all are in <paramref name="Values"/>.</param>
-internal sealed record KvView(IReadOnlyList<KvPages> Pages, Tensor Keys, Tensor Values, RowPositions RowPositions, KvPackedValues? PackedValues = null);
+internal sealed record KvView(
+    IReadOnlyList<KvPages> Pages, Tensor Keys, Tensor Values, RowPositions RowPositions, KvPackedValues? PackedValues = null);
 
 /// <summary>The values of P consecutive rows of one layer as codes: the values' section of a page.</summary>
 /// <param name="Layout">The layer's layout.</param>
-/// <param name="FirstRow">The row of the first token; the rows before it are the first of the view's values, those after the P come next.</param>
+/// <param name="FirstRow">
+/// The row of the first token; the rows before it are the first of the view's values, those after the P come next.
+/// </param>
 /// <param name="Codes">[Hkv, <see cref="PageLayout.ValueCodeBytes"/>] uint8.</param>
 /// <param name="Scales">[Hkv, <see cref="PageLayout.ValueScaleCount"/>] of <see cref="PageTensors.ScaleType"/>.</param>
 internal sealed record KvPackedValues(PageLayout Layout, int FirstRow, Tensor Codes, Tensor Scales);

@@ -2,7 +2,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.KvCache;
 
-/// <summary>The values of a cache's sparse rows as codes: for each layer the values' section of a page of P tokens, rewritten at every compaction.</summary>
+/// <summary>
+/// The values of a cache's sparse rows as codes: for each layer the values' section of a page of P tokens, rewritten at every compaction.
+/// </summary>
 internal sealed class PackedValues : IDisposable
 {
     private readonly Tensor[] codes;

@@ -5,8 +5,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.KvCache;
 
 /// <summary>
-/// Storage of up to <see cref="Pages"/> pages of all layers, shared by forks through a reference count. A page once written is never changed;
-/// only a block with one owner takes further pages. Owned by the engine thread.
+/// Storage of up to <see cref="Pages"/> pages of all layers, shared by forks through a reference count. A page once written is never
+/// changed; only a block with one owner takes further pages. Owned by the engine thread.
 /// </summary>
 internal sealed class PageBlock
 {

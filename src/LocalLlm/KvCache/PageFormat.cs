@@ -12,13 +12,15 @@ internal sealed class PageFormat
     /// <param name="inner">The layout of the layers between.</param>
     /// <param name="boundary">The layout of the others, with the same tokens and channels.</param>
     /// <param name="boundaryLayers">n: the first n and the last n layers.</param>
-    /// <exception cref="ArgumentException">The two layouts hold different tokens or channels, or there are fewer than 2n layers.</exception>
+    /// <exception cref="ArgumentException">
+    /// The two layouts hold different tokens or channels, or there are fewer than 2n layers.
+    /// </exception>
     public PageFormat(int layers, PageLayout inner, PageLayout boundary, int boundaryLayers)
     {
         if ((inner.Tokens, inner.HeadDim) != (boundary.Tokens, boundary.HeadDim))
         {
-            throw new ArgumentException($"Pages of one cache hold the same tokens and channels; got {inner.Tokens} and {boundary.Tokens} tokens, "
-                + $"{inner.HeadDim} and {boundary.HeadDim} channels.", nameof(boundary));
+            throw new ArgumentException($"Pages of one cache hold the same tokens and channels; got {inner.Tokens} and "
+                + $"{boundary.Tokens} tokens, {inner.HeadDim} and {boundary.HeadDim} channels.", nameof(boundary));
         }
 
         if (boundaryLayers < 0 || 2 * boundaryLayers > layers)

@@ -41,7 +41,8 @@ internal static class PageTensors
     {
         using var scope = NewDisposeScope();
         var (codes, scales) = Quantize(layout, keys, zeros_like(keys), layer, clipSearch); // zeros fit any scale
-        return (codes.narrow(1, 0, layout.KeyCodeBytes).MoveToOuterDisposeScope(), scales.narrow(1, 0, layout.KeyScaleCount).MoveToOuterDisposeScope());
+        return (codes.narrow(1, 0, layout.KeyCodeBytes).MoveToOuterDisposeScope(),
+            scales.narrow(1, 0, layout.KeyScaleCount).MoveToOuterDisposeScope());
     }
 
     /// <summary>Quantises the values of P tokens of one layer, as <see cref="Quantize(PageLayout, Tensor, Tensor, int, bool)"/> does.</summary>

@@ -6,8 +6,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.KvCache;
 
 /// <summary>
-/// A cache of immutable pages and full-precision rows; a <see cref="ResidencyPolicy"/> says which token is where. Each token is quantised once, from its
-/// full-precision value. Rows lie in the order of the policy's list; the most there can be are reserved for each layer.
+/// A cache of immutable pages and full-precision rows; a <see cref="ResidencyPolicy"/> says which token is where. Each token is quantised
+/// once, from its full-precision value. Rows lie in the order of the policy's list; the most there can be are reserved for each layer.
 /// </summary>
 internal sealed class PagedKvCache : IKvCache
 {
@@ -36,8 +36,8 @@ internal sealed class PagedKvCache : IKvCache
     {
         if (format.Layouts.Count != shape.Layers || format.Layouts[0].HeadDim != shape.HeadDim || format.Tokens != policy.PageTokens)
         {
-            throw new ArgumentException($"The pages are for {format.Layouts.Count} layers, {format.Tokens} tokens of {format.Layouts[0].HeadDim} channels; the cache "
-                + $"has {shape.Layers} layers, pages of {policy.PageTokens} tokens, {shape.HeadDim} channels.", nameof(format));
+            throw new ArgumentException($"The pages are for {format.Layouts.Count} layers, {format.Tokens} tokens of {format.Layouts[0].HeadDim} "
+                + $"channels; the cache has {shape.Layers} layers, pages of {policy.PageTokens} tokens, {shape.HeadDim} channels.", nameof(format));
         }
 
         (this.shape, this.policy, emptyPolicy, this.format) = (shape, policy, policy, format);
@@ -47,7 +47,8 @@ internal sealed class PagedKvCache : IKvCache
         blocks = [];
         layerLengths = new int[shape.Layers];
 
-        Tensor Rows(int count) => empty([shape.Layers, shape.KvHeads, count, shape.HeadDim], shape.Type, shape.Device).DetachFromDisposeScope();
+        Tensor Rows(int count) =>
+            empty([shape.Layers, shape.KvHeads, count, shape.HeadDim], shape.Type, shape.Device).DetachFromDisposeScope();
     }
 
     // A fork.
@@ -76,7 +77,10 @@ internal sealed class PagedKvCache : IKvCache
 
     private IEnumerable<Tensor> Tensors => [keys, values, .. packedValues?.Tensors ?? []];
 
-    /// <summary>Bytes that a cache of <paramref name="tokens"/> tokens holds, however they were appended and wherever prompts ended: the most where that matters.</summary>
+    /// <summary>
+    /// Bytes that a cache of <paramref name="tokens"/> tokens holds, however they were appended and wherever prompts ended: the most
+    /// where that matters.
+    /// </summary>
     public static long BytesFor(KvShape shape, ResidencyPolicy policy, PageFormat format, int tokens)
     {
         var rows = shape.TokenBytes / 2 * (policy.ReservedRows + policy.ValueRows);
@@ -102,16 +106,16 @@ internal sealed class PagedKvCache : IKvCache
         {
             var block = blocks[pages.Count];
             var count = Math.Min(left, PageBlock.Pages);
-            pages.Add(new KvPages(
-                format[layer], block.Codes[layer].narrow(0, 0, count), block.Scales[layer].narrow(0, 0, count), block.Positions.narrow(0, 0, count)));
+            var (codes, scales) = (block.Codes[layer].narrow(0, 0, count), block.Scales[layer].narrow(0, 0, count));
+            pages.Add(new KvPages(format[layer], codes, scales, block.Positions.narrow(0, 0, count)));
         }
 
         // Views of their own, so that disposing of them or of the scope leaves the cache's tensors alone.
         var packed = packedValues is not null && policy.PackedValueRowsAt(length) > 0
             ? new KvPackedValues(format[layer], policy.SinkTokens, packedValues.Codes[layer].alias(), packedValues.Scales[layer].alias())
             : null;
-        return new KvView(
-            pages, keys[layer].narrow(1, 0, policy.RowsAt(length)), values[layer].narrow(1, 0, policy.ValueRowsAt(length)), policy.RowPositionsAt(length), packed);
+        var (rowKeys, rowValues) = (keys[layer].narrow(1, 0, policy.RowsAt(length)), values[layer].narrow(1, 0, policy.ValueRowsAt(length)));
+        return new KvView(pages, rowKeys, rowValues, policy.RowPositionsAt(length), packed);
     }
 
     /// <inheritdoc/>
@@ -223,8 +227,10 @@ internal sealed class PagedKvCache : IKvCache
         RequireWholeSteps();
         if (!CanTruncate(length))
         {
-            throw new InvalidOperationException($"A cache of {Length} tokens with {policy.ReservedRows} reserved rows cannot be truncated to {length}: "
-                + (length < 0 || length > Length ? "it has no such length." : "tokens that were rows then are in a page now or gone. Fork at that length instead."));
+            throw new InvalidOperationException($"A cache of {Length} tokens, {policy.RowsAt(Length)} of them rows, cannot be truncated to {length}: "
+                + (length < 0 || length > Length
+                    ? "it has no such length."
+                    : "tokens that were rows then are in a page now or gone. Fork at that length instead."));
         }
 
         if (length == 0)
@@ -248,8 +254,8 @@ internal sealed class PagedKvCache : IKvCache
         ReleaseBlocks();
     }
 
-    // Moves rows to pages from firstPage on, or drops them. Where sparse values are codes, the same number of values leaves full precision, from the
-    // oldest on.
+    // Moves rows to pages from firstPage on, or drops them. Where sparse values are codes, the same number of values leaves full
+    // precision, from the oldest on.
     private void Evict(int layer, RowPattern evicted, int firstPage, int rows, int valueRows)
     {
         if (policy.KeepsEvicted)

@@ -43,11 +43,13 @@ internal sealed class TorchCacheOperations(bool clipSearch = false) : ICacheOper
 
     /// <inheritdoc/>
     public void WritePageFromPacked(
-        PageLayout layout, int layer, Tensor keys, RowPattern evicted, PackedValues packed, Tensor values, int valueRow, PageBlock block, int slot)
+        PageLayout layout, int layer, Tensor keys, RowPattern evicted, PackedValues packed, Tensor values, int valueRow, PageBlock block,
+        int slot)
     {
         using var scope = NewDisposeScope();
         var (keyCodes, keyScales) = PageTensors.QuantizeKeys(layout, Rows(keys, layer, evicted), layer, clipSearch);
-        var (freshCodes, freshScales) = PageTensors.QuantizeValues(layout, values[layer].narrow(1, valueRow, layout.Tokens), layer, clipSearch);
+        var fresh = values[layer].narrow(1, valueRow, layout.Tokens);
+        var (freshCodes, freshScales) = PageTensors.QuantizeValues(layout, fresh, layer, clipSearch);
         var codes = cat([Unpacked(packed.Codes[layer]), Unpacked(freshCodes)], 1); // [H, 2P, D]
         var scales = cat([ByToken(packed.Scales[layer]), ByToken(freshScales)], 2); // [H, 2G, 2P]
 

@@ -176,7 +176,8 @@ public class TorchAttentionPagedTests
         relative.ShouldBeInRange(0.01, 0.4);
     }
 
-    // Token by token: where the rule puts each, and what a page gives back; attention in double precision over what is left. [layer][tokens][Hq][D]
+    // Token by token: where the rule puts each, and what a page gives back; attention in double precision over what is left.
+    // [layer][tokens][Hq][D]
     private static float[][] Oracle(KvStream stream, KvCacheOptions options, int? slidingWindow, int promptEnd = -1) =>
         [.. Enumerable.Range(0, stream.Shape.Layers).Select(layer => Oracle(stream, layer, options, slidingWindow, promptEnd))];
 
@@ -202,7 +203,8 @@ public class TorchAttentionPagedTests
 
             keys.Add([.. Enumerable.Range(0, kvHeads).Select(h => stream.Key(layer, t, h))]);
             values.Add([.. Enumerable.Range(0, kvHeads).Select(h => stream.Value(layer, t, h))]);
-            var seen = Enumerable.Range(0, t + 1).Where(s => !simulation.Dropped.Contains(s) && (slidingWindow is null || s > t - slidingWindow)).ToArray();
+            var seen = Enumerable.Range(0, t + 1)
+                .Where(s => !simulation.Dropped.Contains(s) && (slidingWindow is null || s > t - slidingWindow)).ToArray();
             for (var head = 0; head < stream.QueryHeads; head++)
             {
                 var kvHead = head / stream.Group;

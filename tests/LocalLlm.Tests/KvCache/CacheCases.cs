@@ -22,9 +22,15 @@ internal static class CacheCases
             Kind = KvCacheKind.PartialLogQuant, Window = 64, Scales = KvScaleFormat.Half, ClipSearch = true,
         },
         ["StreamingQuant"] = new() { Kind = KvCacheKind.StreamingQuant, Window = 32, SinkTokens = 4 },
-        ["StreamingQuant, several pages at a time"] = new() { Kind = KvCacheKind.StreamingQuant, Window = 96, PageTokens = 32, ValueBits = 4 },
+        ["StreamingQuant, several pages at a time"] = new()
+        {
+            Kind = KvCacheKind.StreamingQuant, Window = 96, PageTokens = 32, ValueBits = 4,
+        },
         ["Kivi"] = new() { Kind = KvCacheKind.Kivi, Window = 64 },
-        ["Kivi, sinks, several pages at a time"] = new() { Kind = KvCacheKind.Kivi, Window = 96, PageTokens = 32, SinkTokens = 2, BoundaryLayers = 1 },
+        ["Kivi, sinks, several pages at a time"] = new()
+        {
+            Kind = KvCacheKind.Kivi, Window = 96, PageTokens = 32, SinkTokens = 2, BoundaryLayers = 1,
+        },
         ["HuggingFaceKivi"] = new() { Kind = KvCacheKind.HuggingFaceKivi, Window = 128, PageTokens = 32 },
         ["Dense"] = new() { Kind = KvCacheKind.Dense },
         ["StreamingLlm"] = new() { Kind = KvCacheKind.StreamingLlm, Window = 32, SinkTokens = 4 },
@@ -34,13 +40,6 @@ internal static class CacheCases
     /// <summary>All of them.</summary>
     public static TheoryData<string> All => [.. Options.Keys];
 
-    /// <summary>Those that keep pages.</summary>
-    public static TheoryData<string> WithPages =>
-        [.. Options.Where(o => o.Value.Kind is not (KvCacheKind.Dense or KvCacheKind.StreamingLlm or KvCacheKind.LogEvict)).Select(o => o.Key)];
-
-    /// <summary>Those that drop tokens or move them to pages.</summary>
-    public static TheoryData<string> Evicting => [.. Options.Where(o => o.Value.Kind != KvCacheKind.Dense).Select(o => o.Key)];
-
     /// <summary>The options of a case.</summary>
     public static KvCacheOptions Named(string name) => Options[name];
 
@@ -48,5 +47,6 @@ internal static class CacheCases
     public static KvCacheFactory Factory(string name, KvShape shape) => new(Options[name], shape);
 
     /// <summary>A LogQuant cache without options.</summary>
-    public static IKvCache LogQuant(KvShape shape, int window) => new KvCacheFactory(new KvCacheOptions { Window = window }, shape).Create();
+    public static IKvCache LogQuant(KvShape shape, int window) =>
+        new KvCacheFactory(new KvCacheOptions { Window = window }, shape).Create();
 }

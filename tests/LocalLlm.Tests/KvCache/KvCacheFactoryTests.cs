@@ -1,5 +1,7 @@
 using LocalLlm.Interop;
 using LocalLlm.KvCache;
+using LocalLlm.KvCache.Policies;
+using LocalLlm.Quantization;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.KvCache;
@@ -35,9 +37,11 @@ public class KvCacheFactoryTests
         string[] parts =
         [
             "Kind must be one of LogQuant, PartialLogQuant, StreamingQuant, Kivi, HuggingFaceKivi, Dense, StreamingLlm, LogEvict, got 9",
-            "Window must be 32, 64 or 128, got 48", "SinkTokens must be 0 to 1024, got -1", "PageTokens must be 32, 64 or 128, or null to take Window, got 16",
+            "Window must be 32, 64 or 128, got 48", "SinkTokens must be 0 to 1024, got -1",
+            "PageTokens must be 32, 64 or 128, or null to take Window, got 16",
             "KeyBits must be 2, 3 or 4, got 5", "ValueBits must be 2, 3 or 4, got 1", "Scales must be one of Byte, Half, got 7",
-            "BoundaryLayers must be 0 or more, got -2", "BoundaryBits must be 2, 3 or 4, got 16", "MemoryBytes must be positive, or null for no limit, got 0",
+            "BoundaryLayers must be 0 or more, got -2", "BoundaryBits must be 2, 3 or 4, got 16",
+            "MemoryBytes must be positive, or null for no limit, got 0",
             "RetainedConversations must be 0 or more, got -1", "layer", "KV head", "head_dim", "Int32",
         ];
         foreach (var part in parts)
@@ -49,13 +53,15 @@ public class KvCacheFactoryTests
     [InlineData(KvCacheKind.LogQuant, 64, 32, "PageTokens must be Window (64) for LogQuant, or null, got 32")]
     [InlineData(KvCacheKind.PartialLogQuant, 32, 128, "PageTokens must be Window (32) for PartialLogQuant, or null, got 128")]
     [InlineData(KvCacheKind.LogQuant, 192, null, "Window must be 32, 64 or 128, got 192")]
-    [InlineData(KvCacheKind.StreamingQuant, 96, 64, "PageTokens must be 32 for Window = 96, which leaves rows 96 at a time, got 64")]
-    [InlineData(KvCacheKind.Kivi, 192, null, "PageTokens must be 32 or 64 for Window = 192, which leaves rows 192 at a time, got 192 (null takes Window)")]
+    [InlineData(KvCacheKind.StreamingQuant, 96, 64, "PageTokens must be 32 for Window = 96 because 96 rows leave at a time, got 64")]
+    [InlineData(KvCacheKind.Kivi, 192, null,
+        "PageTokens must be 32 or 64 for Window = 192 because 192 rows leave at a time, got 192 (null takes Window)")]
     [InlineData(KvCacheKind.HuggingFaceKivi, 64, 128, "PageTokens must be 32 or 64 for Window = 64")]
     [InlineData(KvCacheKind.Kivi, 100, null, "Window must be a multiple of 32 up to 4096 for Kivi, got 100")]
     [InlineData(KvCacheKind.StreamingLlm, 0, null, "Window must be a multiple of 32 up to 4096 for StreamingLlm, got 0")]
     public void Errors_WindowAndPageThatDoNotFit_SayWhatFits(KvCacheKind kind, int window, int? pageTokens, string expected) =>
-        KvCacheOptionsCheck.Errors(new KvCacheOptions { Kind = kind, Window = window, PageTokens = pageTokens }).ShouldHaveSingleItem().ShouldStartWith(expected);
+        KvCacheOptionsCheck.Errors(new KvCacheOptions { Kind = kind, Window = window, PageTokens = pageTokens })
+            .ShouldHaveSingleItem().ShouldStartWith(expected);
 
     [Theory]
     [InlineData(KvCacheKind.LogQuant, 64, 64)]
@@ -114,6 +120,6 @@ public class KvCacheFactoryTests
 
     [Fact]
     public void Constructor_FormatThatDoesNotFitThePolicy_Throws() =>
-        Should.Throw<ArgumentException>(() => new PagedKvCache(Shape, new LocalLlm.KvCache.Policies.LogQuantPolicy(64), new PageFormat(4, new LocalLlm.Quantization.PageLayout(32, 8))))
+        Should.Throw<ArgumentException>(() => new PagedKvCache(Shape, new LogQuantPolicy(64), new PageFormat(4, new PageLayout(32, 8))))
             .Message.ShouldContain("32 tokens");
 }

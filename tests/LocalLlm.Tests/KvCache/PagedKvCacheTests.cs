@@ -19,7 +19,8 @@ public class PagedKvCacheTests
     public void Append_AnyChunking_LeavesABitIdenticalCache(string name)
     {
         const int tokens = 500, promptEnd = 333;
-        var stream = new KvStream(Shape(type: name.Contains("sinks", StringComparison.Ordinal) ? ScalarType.BFloat16 : ScalarType.Float32), 2, tokens, seed: 5);
+        var type = name.Contains("sinks", StringComparison.Ordinal) ? ScalarType.BFloat16 : ScalarType.Float32;
+        var stream = new KvStream(Shape(type: type), 2, tokens, seed: 5);
         var factory = CacheCases.Factory(name, stream.Shape);
         using var single = factory.Create();
         stream.Append(single, Enumerable.Repeat(1, promptEnd));
@@ -241,7 +242,8 @@ public class PagedKvCacheTests
     public void CanTruncate_AfterAPromptsEndThatMovedRows_NotBeforeIt()
     {
         var stream = new KvStream(Shape(layers: 1, kvHeads: 1, headDim: 8), 1, 200, seed: 8);
-        using var cache = new KvCacheFactory(new KvCacheOptions { Kind = KvCacheKind.HuggingFaceKivi, Window = 128, PageTokens = 32 }, stream.Shape).Create();
+        var options = new KvCacheOptions { Kind = KvCacheKind.HuggingFaceKivi, Window = 128, PageTokens = 32 };
+        using var cache = new KvCacheFactory(options, stream.Shape).Create();
         stream.Append(cache, 70);
         cache.EndPrompt(); // 64 tokens leave: at 64 to 69 they were rows
         stream.Append(cache, 20);
@@ -372,8 +374,10 @@ public class PagedKvCacheTests
         var valueRows = simulation.Rows.Where(t => !simulation.PackedValues.Contains(t)).ToArray();
         for (var head = 0; head < 2; head++)
         {
-            KvStream.Floats(view.Keys[head]).AsSpan().SequenceEqual([.. simulation.Rows.SelectMany(t => stream.Key(layer, t, head))]).ShouldBeTrue();
-            KvStream.Floats(view.Values[head]).AsSpan().SequenceEqual([.. valueRows.SelectMany(t => stream.Value(layer, t, head))]).ShouldBeTrue();
+            float[] rowKeys = [.. simulation.Rows.SelectMany(t => stream.Key(layer, t, head))];
+            float[] rowValues = [.. valueRows.SelectMany(t => stream.Value(layer, t, head))];
+            KvStream.Floats(view.Keys[head]).AsSpan().SequenceEqual(rowKeys).ShouldBeTrue();
+            KvStream.Floats(view.Values[head]).AsSpan().SequenceEqual(rowValues).ShouldBeTrue();
         }
 
         var page = 0;
@@ -400,7 +404,8 @@ public class PagedKvCacheTests
         {
             var (codes, scales) = Quantized(packed.Layout, [.. simulation.PackedValues.Order()], head);
             packed.Codes[head].bytes.SequenceEqual(codes.AsSpan(packed.Layout.ValueOffset)).ShouldBeTrue();
-            packed.Scales[head].bytes.SequenceEqual(scales.AsSpan(packed.Layout.ValueScaleIndex * packed.Layout.ScaleElementBytes)).ShouldBeTrue();
+            var firstScale = packed.Layout.ValueScaleIndex * packed.Layout.ScaleElementBytes;
+            packed.Scales[head].bytes.SequenceEqual(scales.AsSpan(firstScale)).ShouldBeTrue();
         }
 
         (byte[] Codes, byte[] Scales) Quantized(PageLayout layout, int[] tokens, int head)

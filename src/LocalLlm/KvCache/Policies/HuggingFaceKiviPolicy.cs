@@ -1,10 +1,13 @@
 namespace LocalLlm.KvCache.Policies;
 
 /// <summary>
-/// KIVI as Hugging Face's quantised cache runs it: as <see cref="KiviPolicy"/>, but at the end of a prompt everything that fills whole pages leaves, so that fewer
-/// than P rows beside the sinks remain, and rows are filled anew from there.
+/// KIVI as Hugging Face's quantised cache runs it: as <see cref="KiviPolicy"/>, but at the end of a prompt everything that fills whole
+/// pages leaves, so that fewer than P rows beside the sinks remain, and rows are filled anew from there.
 /// </summary>
-/// <remarks>Two differences: its prompt attends in full precision in one piece, ours in pieces of R; and it re-quantises all when rows are full, ours never.</remarks>
+/// <remarks>
+/// Two differences: its prompt attends in full precision in one piece, ours in pieces of R; and it re-quantises all when rows are full,
+/// ours never. Where prompts end is part of the state here, so a follow-up turn differs from a recomputation of the whole conversation.
+/// </remarks>
 internal sealed class HuggingFaceKiviPolicy : KiviPolicy
 {
     private readonly int residual;

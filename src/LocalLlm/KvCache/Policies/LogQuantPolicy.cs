@@ -1,14 +1,14 @@
 namespace LocalLlm.KvCache.Policies;
 
 /// <summary>
-/// LogQuant (arXiv 2503.19950): appending t to the kept list A of the tokens after the sinks does <c>if |A| &lt; 3W: A = A ‖ t, else
-/// A = A[0:2W:2] ‖ A[2W:3W] ‖ t</c>; the W odd-indexed tokens of the older 2W become one page, or are dropped (the paper's log-distributed eviction).
-/// Density halves with each power of two of age.
+/// LogQuant (arXiv 2503.19950): appending t to the kept list A of the tokens after the sinks does <c>if |A| &lt; 3W: A = A ‖ t, else A =
+/// A[0:2W:2] ‖ A[2W:3W] ‖ t</c>; the W odd-indexed tokens of the older 2W become one page, or are dropped (the paper's log-distributed
+/// eviction). Density halves with each power of two of age.
 /// </summary>
 /// <remarks>
-/// PartialLogQuant keeps the same keys, and full-precision values of the recent tokens only: the values of the W sparse rows are codes. A value is quantised
-/// when its token leaves the recent rows, by itself, so that its codes move on to a page unchanged. The first W values are packed when 2W value rows
-/// are full, so that no more are ever reserved.
+/// PartialLogQuant keeps the same keys, and full-precision values of the recent tokens only: the values of the W sparse rows are codes. A
+/// value is quantised when its token leaves the recent rows, by itself, so that its codes move on to a page unchanged. The first W values
+/// are packed when 2W value rows are full, so that no more are ever reserved.
 /// </remarks>
 internal sealed class LogQuantPolicy : ResidencyPolicy
 {
@@ -42,8 +42,8 @@ internal sealed class LogQuantPolicy : ResidencyPolicy
         return row < Window ? SparsePosition(compactions, row) : (compactions + 1) * Window + row - Window;
     }
 
-    // Each compaction halves the index in the set before it, until that index lies in the half that then was consecutive: every second token of window
-    // `compactions`. Before the first compaction the set is 0 … W − 1.
+    // Each compaction halves the index in the set before it, until that index lies in the half that then was consecutive: every second
+    // token of window `compactions`. Before the first compaction the set is 0 … W − 1.
     /// <inheritdoc/>
     protected override int SparsePosition(int compactions, int row)
     {

@@ -1,14 +1,14 @@
 namespace LocalLlm.KvCache.Policies;
 
 /// <summary>
-/// Which tokens of a sequence are full-precision rows, which are in pages and which are gone: pure arithmetic on positions, the same for every layer and head.
-/// Everything is a function of the length (and, after <see cref="AtPromptEnd"/>, of that length too), so a cache stores no position of a row and any
-/// chunking of an append leaves the same cache.
+/// Which tokens of a sequence are full-precision rows, which are in pages and which are gone: pure arithmetic on positions, the same for
+/// every layer and head. Everything is a function of the length (and, after <see cref="AtPromptEnd"/>, of that length too), so a cache
+/// stores no position of a row and any chunking of an append leaves the same cache.
 /// </summary>
 /// <remarks>
-/// Rows are a list in the order of their positions: first the sinks (positions 0 to S − 1, which never leave and are in no page), then the body. The token
-/// that finds the list full attends to it, then <see cref="EvictedRows"/> leave and the token is appended. What leaves becomes pages, P rows each in
-/// the order of the list, or is dropped; positions are never re-numbered.
+/// Rows are a list in the order of their positions: first the sinks (positions 0 to S − 1, which never leave and are in no page), then
+/// the body. The token that finds the list full attends to it, then <see cref="EvictedRows"/> leave and the token is appended. What
+/// leaves becomes pages, P rows each in the order of the list, or is dropped; positions are never re-numbered.
 /// </remarks>
 internal abstract class ResidencyPolicy
 {
@@ -16,7 +16,9 @@ internal abstract class ResidencyPolicy
     /// <param name="sinkTokens">S, 0 or more.</param>
     /// <param name="bodyRows">The most rows beside the sinks.</param>
     /// <param name="evictedRows">Which of the body's rows leave when it is full, counted from the body's first row.</param>
-    /// <param name="pageTokens">P, a positive multiple of 32; divides the number of <paramref name="evictedRows"/> where those are kept in pages.</param>
+    /// <param name="pageTokens">
+    /// P, a positive multiple of 32; divides the number of <paramref name="evictedRows"/> where those are kept in pages.
+    /// </param>
     /// <param name="keepsEvicted">False to drop what leaves.</param>
     /// <exception cref="ArgumentOutOfRangeException">A number is none of these.</exception>
     protected ResidencyPolicy(int sinkTokens, int bodyRows, RowPattern evictedRows, int pageTokens, bool keepsEvicted)
@@ -50,8 +52,8 @@ internal abstract class ResidencyPolicy
     public bool KeepsEvicted { get; }
 
     /// <summary>
-    /// Rows after the sinks whose values are held as codes once the value rows are full for the first time: 0, or for a policy that spends full precision
-    /// on keys the number of its sparse rows.
+    /// Rows after the sinks whose values are held as codes once the value rows are full for the first time: 0, or for a policy that
+    /// spends full precision on keys the number of its sparse rows.
     /// </summary>
     public virtual int PackedValueRows => 0;
 
@@ -78,8 +80,9 @@ internal abstract class ResidencyPolicy
     public int ValueRowsAt(int length) => RowsAt(length) - PackedValueRowsAt(length);
 
     /// <summary>
-    /// Cuts an append after every token that finds the rows, or the rows of values, full. A token attends before its own append, so the one that compacts
-    /// still sees the full rows; the next one sees the new page. A segment's tokens all see the same pages and rows, and the segment's earlier tokens.
+    /// Cuts an append after every token that finds the rows, or the rows of values, full. A token attends before its own append, so the
+    /// one that compacts still sees the full rows; the next one sees the new page. A segment's tokens all see the same pages and rows,
+    /// and the segment's earlier tokens.
     /// </summary>
     public AppendPlan Plan(int position, int count)
     {
@@ -122,15 +125,17 @@ internal abstract class ResidencyPolicy
     }
 
     /// <summary>
-    /// The policy of a sequence whose prompt ends at <paramref name="length"/>; this one where a prompt's end changes nothing. The rows that leave then are the
-    /// body's first, whole pages of them.
+    /// The policy of a sequence whose prompt ends at <paramref name="length"/>; this one where a prompt's end changes nothing. The rows
+    /// that leave then are the body's first, whole pages of them.
     /// </summary>
     public virtual ResidencyPolicy AtPromptEnd(int length) => this;
 
     /// <summary>Body rows that are no consecutive tokens once a compaction has happened.</summary>
     protected virtual int SparseRows => 0;
 
-    /// <summary>The position after the sinks of sparse row <paramref name="row"/> after <paramref name="compactions"/> ≥ 1 compactions.</summary>
+    /// <summary>
+    /// The position after the sinks of sparse row <paramref name="row"/> after <paramref name="compactions"/> ≥ 1 compactions.
+    /// </summary>
     protected virtual int SparsePosition(int compactions, int row) => throw new InvalidOperationException("This policy has no sparse rows.");
 
     /// <summary>The position after the sinks of the token that was the <paramref name="index"/>th to leave, counted from 0.</summary>

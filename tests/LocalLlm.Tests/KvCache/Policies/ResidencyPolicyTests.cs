@@ -60,7 +60,8 @@ public class ResidencyPolicyTests
                 var plan = policy.Plan(position, count);
 
                 (plan.Position, plan.Count).ShouldBe((position, count));
-                var ends = moving.Where(t => t >= position && t < position + count - 1).Append(position + count - 1).Select(t => t + 1 - position).ToList();
+                var last = position + count - 1;
+                var ends = moving.Where(t => t >= position && t < last).Append(last).Select(t => t + 1 - position).ToList();
                 plan.Segments.Select(s => s.Start + s.Count).ShouldBe(ends);
                 plan.Segments.Select(s => s.Start).ShouldBe(ends.SkipLast(1).Prepend(0));
             }
@@ -139,7 +140,8 @@ public class ResidencyPolicyTests
         for (; pages < simulation.Pages.Count; pages++)
             policy.PagePositions(pages).ShouldBe(simulation.Pages[pages]);
         // The rows whose values are codes are those after the sinks.
-        simulation.Rows.Skip(policy.SinkTokens).Take(policy.PackedValueRowsAt(length)).ToHashSet().SetEquals(simulation.PackedValues).ShouldBeTrue($"values at {length}");
+        var packed = simulation.Rows.Skip(policy.SinkTokens).Take(policy.PackedValueRowsAt(length));
+        simulation.PackedValues.SetEquals(packed).ShouldBeTrue($"values at {length}");
         policy.ValueRowsAt(length).ShouldBe(simulation.Rows.Count - simulation.PackedValues.Count);
         policy.ValueRowsAt(length).ShouldBeLessThanOrEqualTo(policy.ValueRows);
         policy.RowsAt(length).ShouldBeLessThanOrEqualTo(policy.ReservedRows);

@@ -25,15 +25,17 @@ internal sealed class ResidencySimulation(KvCacheOptions options)
         var body = Rows.Skip(options.SinkTokens).ToList();
         var moves = false;
 
-        if (options.Kind == KvCacheKind.PartialLogQuant && body.Where(t => !PackedValues.Contains(t)).ToList() is var full && full.Count == 2 * w)
+        var wholeValues = body.Where(t => !PackedValues.Contains(t)).ToList();
+        if (options.Kind == KvCacheKind.PartialLogQuant && wholeValues.Count == 2 * w)
         {
-            PackedValues.UnionWith(full.Take(w));
+            PackedValues.UnionWith(wholeValues.Take(w));
             moves = true;
         }
 
         int[] leaving = options.Kind switch
         {
-            KvCacheKind.LogQuant or KvCacheKind.PartialLogQuant or KvCacheKind.LogEvict when body.Count == 3 * w => [.. body.Take(2 * w).Where((_, i) => i % 2 == 1)],
+            KvCacheKind.LogQuant or KvCacheKind.PartialLogQuant or KvCacheKind.LogEvict when body.Count == 3 * w =>
+                [.. body.Take(2 * w).Where((_, i) => i % 2 == 1)],
             KvCacheKind.StreamingQuant or KvCacheKind.StreamingLlm when body.Count == 3 * w => [.. body.Take(w)],
             KvCacheKind.Kivi or KvCacheKind.HuggingFaceKivi when body.Count == w => [.. body],
             _ => [],
