@@ -17,7 +17,6 @@ try
     IComparison? comparison = arguments.Command switch
     {
         "attention" => AttentionComparison.Parse(arguments),
-        "decode" => DecodeComparison.Parse(arguments),
         _ => null,
     };
     if (comparison is null)

@@ -91,7 +91,7 @@ internal sealed class RandomModel : IDisposable
             BinaryPrimitives.WriteUInt16LittleEndian(numbers.AsSpan(i), (ushort)(BinaryPrimitives.ReadUInt16LittleEndian(numbers.AsSpan(i)) & 0x807F | 0x3C80));
         for (var left = offset; left > 0; left -= numbers.Length)
         {
-            random.Shuffle(System.Runtime.InteropServices.MemoryMarshal.Cast<byte, ushort>(numbers)[..4096]); // not the same block again and again
+            random.Shuffle<ushort>(System.Runtime.InteropServices.MemoryMarshal.Cast<byte, ushort>(numbers.AsSpan())[..4096]); // not the same block again and again
             file.Write(numbers.AsSpan(0, (int)Math.Min(left, numbers.Length)));
         }
     }

@@ -178,9 +178,7 @@ internal sealed unsafe class AttentionKernel<TLanes>(string name) : AttentionKer
         PageScales.Decode<TLanes>(
             layout.Scales, scales, scales + (channels * layout.ScaleElementBytes), channels, layout.KeyMaxCode, scratch.KeyScales,
             scratch.KeyScales + channels);
-        var codes = (byte*)source.Data + (kvHead * source.HeadBytes) + (tile * source.StepBytes);
-        CacheLines.Prefetch(codes + source.StepBytes, layout.ValueOffset);
-        return codes;
+        return (byte*)source.Data + (kvHead * source.HeadBytes) + (tile * source.StepBytes);
     }
 
     private static void* LoadValues(
@@ -193,9 +191,7 @@ internal sealed unsafe class AttentionKernel<TLanes>(string name) : AttentionKer
         CacheLines.Prefetch(scales + source.ScaleStepBytes, 2 * count * layout.ScaleElementBytes);
         PageScales.Decode<TLanes>(
             layout.Scales, scales, scales + (count * layout.ScaleElementBytes), count, layout.ValueMaxCode, scratch.ValueScales, scratch.ValueScales + count);
-        var codes = (byte*)source.Data + (kvHead * source.HeadBytes) + (tile * source.StepBytes);
-        CacheLines.Prefetch(codes + source.StepBytes, layout.CodeBytes - layout.ValueOffset);
-        return codes;
+        return (byte*)source.Data + (kvHead * source.HeadBytes) + (tile * source.StepBytes);
     }
 
     private static float* LoadRows(in KvSource source, int kvHead, int first, int tokens, int headDim, int channels, float* target)
@@ -225,7 +221,7 @@ internal sealed unsafe class AttentionKernel<TLanes>(string name) : AttentionKer
             new Span<float>(scores + (i * MaxTileTokens), padded).Clear();
         }
 
-        AddPlanes((byte*)keys, layout!.KeyHighOffset, layout.KeyBits, layout.Tokens, layout.Channels, scratch, scores, MaxTileTokens, count, 0, padded);
+        AddPlanes((byte*)keys, layout!.KeyHighOffset, layout.KeyBits, layout.Tokens, layout.Channels, scratch, scores, MaxTileTokens, count, 0, padded, Ahead(source, row));
         for (var i = 0; i < count; i++, scores += MaxTileTokens)
         {
             var all = TLanes.Broadcast(bias[i]);
@@ -258,21 +254,26 @@ internal sealed unsafe class AttentionKernel<TLanes>(string name) : AttentionKer
             var firstChannel = PageLayout.GroupStart(group);
             var lanes = Math.Min(PageLayout.GroupChannels, layout.Channels - firstChannel);
             AddPlanes((byte*)values, layout.ValueHighOffset - layout.ValueOffset, layout.ValueBits, layout.Channels, layout.Tokens, scratch,
-                output, state.Channels, count, firstChannel, lanes);
+                output, state.Channels, count, firstChannel, lanes, Ahead(source, row));
         }
     }
 
+    // The first rows over a tile fetch the next one's codes while they compute.
+    private static nint Ahead(in KvSource source, int row) => row == 0 ? source.StepBytes : 0;
+
     private static void AddPlanes(
-        byte* codes, int highOffset, int bits, int rowLanes, int codesOfLane, AttentionScratch scratch, float* sums, int sumStride, int count, int first, int lanes)
+        byte* codes, int highOffset, int bits, int rowLanes, int codesOfLane, AttentionScratch scratch, float* sums, int sumStride, int count, int first, int lanes,
+        nint ahead)
     {
         CodePlanes.Add<TLanes>(
-            (uint*)codes, rowLanes, codesOfLane / CodePlanes.TwoBitCodes, 2, 1, scratch.Coefficients, scratch.CoefficientStride, sums, sumStride, count, first, lanes);
+            (uint*)codes, rowLanes, codesOfLane / CodePlanes.TwoBitCodes, 2, 1, scratch.Coefficients, scratch.CoefficientStride, sums, sumStride, count, first, lanes,
+            ahead);
         if (bits > 2)
         {
             var laneCodes = bits == 3 ? CodePlanes.OneBitCodes : CodePlanes.TwoBitCodes;
             CodePlanes.Add<TLanes>(
                 (uint*)(codes + highOffset), rowLanes, (codesOfLane + laneCodes - 1) / laneCodes, bits - 2, 4, scratch.Coefficients, scratch.CoefficientStride,
-                sums, sumStride, count, first, lanes);
+                sums, sumStride, count, first, lanes, ahead);
         }
     }
 

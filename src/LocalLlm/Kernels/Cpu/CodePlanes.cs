@@ -51,21 +51,23 @@ internal static unsafe class CodePlanes
     /// <param name="queries">1, 2 or 4.</param>
     /// <param name="first">First lane of each row.</param>
     /// <param name="count">Lanes to add, a multiple of 16.</param>
+    /// <param name="ahead">Bytes from a lane to the one that will be read next time in its place, to be fetched meanwhile; 0 for none.</param>
     public static void Add<TLanes>(
         uint* lanes, int rowLanes, int laneRows, int bits, float weight, float* coefficients, int coefficientStride, float* sums, int sumStride, int queries, int first,
-        int count)
+        int count, nint ahead = 0)
         where TLanes : unmanaged, ILanes<TLanes>
     {
         switch (queries)
         {
-            case 4: AddColumns<TLanes, Four>(lanes, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums, sumStride, first, count); break;
-            case 2: AddColumns<TLanes, Two>(lanes, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums, sumStride, first, count); break;
-            default: AddColumns<TLanes, One>(lanes, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums, sumStride, first, count); break;
+            case 4: AddColumns<TLanes, Four>(lanes, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums, sumStride, first, count, ahead); break;
+            case 2: AddColumns<TLanes, Two>(lanes, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums, sumStride, first, count, ahead); break;
+            default: AddColumns<TLanes, One>(lanes, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums, sumStride, first, count, ahead); break;
         }
     }
 
     private static void AddColumns<TLanes, TQueries>(
-        uint* lanes, int rowLanes, int laneRows, int bits, float weight, float* coefficients, int coefficientStride, float* sums, int sumStride, int first, int count)
+        uint* lanes, int rowLanes, int laneRows, int bits, float weight, float* coefficients, int coefficientStride, float* sums, int sumStride, int first, int count,
+        nint ahead)
         where TLanes : unmanaged, ILanes<TLanes>
         where TQueries : struct, ICount
     {
@@ -75,11 +77,11 @@ internal static unsafe class CodePlanes
         if (typeof(TLanes) == typeof(Lanes512))
         {
             for (; count - done >= 64; done += 64)
-                AddTables<TQueries, Four>(lanes + done, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums + done, sumStride);
+                AddTables<TQueries, Four>(lanes + done, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums + done, sumStride, ahead);
             for (; count - done >= 32; done += 32)
-                AddTables<TQueries, Two>(lanes + done, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums + done, sumStride);
+                AddTables<TQueries, Two>(lanes + done, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums + done, sumStride, ahead);
             for (; done < count; done += 16)
-                AddTables<TQueries, One>(lanes + done, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums + done, sumStride);
+                AddTables<TQueries, One>(lanes + done, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums + done, sumStride, ahead);
             return;
         }
 
@@ -93,12 +95,12 @@ internal static unsafe class CodePlanes
     }
 
     private static void AddTables<TQueries, TColumns>(
-        uint* lanes, int rowLanes, int laneRows, int bits, float weight, float* coefficients, int coefficientStride, float* sums, int sumStride)
+        uint* lanes, int rowLanes, int laneRows, int bits, float weight, float* coefficients, int coefficientStride, float* sums, int sumStride, nint ahead)
         where TQueries : struct, ICount
         where TColumns : struct, ICount
     {
         if (bits == 2)
-            AddPairTables<TQueries, TColumns>(lanes, rowLanes, laneRows, weight, coefficients, coefficientStride, sums, sumStride);
+            AddPairTables<TQueries, TColumns>(lanes, rowLanes, laneRows, weight, coefficients, coefficientStride, sums, sumStride, ahead);
         else
             AddQuadTables<TQueries, TColumns>(lanes, rowLanes, laneRows, weight, coefficients, coefficientStride, sums, sumStride);
     }
@@ -107,7 +109,7 @@ internal static unsafe class CodePlanes
     // 16 lanes and so does two multiplications and an addition for each. It reads the low four bits of its indexes only, so nothing is masked. The
     // same as: for each lane x, sum[x] += a · ((lane[x] & 3) − 1.5) + b · ((lane[x] >> 2 & 3) − 1.5); lane[x] >>= 4.
     private static void AddPairTables<TQueries, TColumns>(
-        uint* lanes, int rowLanes, int laneRows, float weight, float* coefficients, int coefficientStride, float* sums, int sumStride)
+        uint* lanes, int rowLanes, int laneRows, float weight, float* coefficients, int coefficientStride, float* sums, int sumStride, nint ahead)
         where TQueries : struct, ICount
         where TColumns : struct, ICount
     {
@@ -151,6 +153,8 @@ internal static unsafe class CodePlanes
                 x1 = Vector512.Load((int*)lanes + 16);
             if (TColumns.Value > 2)
                 (x2, x3) = (Vector512.Load((int*)lanes + 32), Vector512.Load((int*)lanes + 48));
+            if (ahead != 0)
+                CacheLines.Prefetch((byte*)lanes + ahead, TColumns.Value * sizeof(Vector512<int>));
             for (var pair = 0; pair < TwoBitCodes / 2; pair++)
             {
                 var table = Avx512F.FusedMultiplyAdd(Vector512.Create(c0[1]), high, Vector512.Create(c0[0]) * low);
