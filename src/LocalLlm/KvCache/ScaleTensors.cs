@@ -26,7 +26,7 @@ internal static class ScaleTensors
 
     // From point i on a scale is stored as byte i + 1; from the last one on it cannot be stored.
     private static readonly float[] RoundingPoints =
-        [.. Enumerable.Range(0, 256).Select(i => BitConverter.Int32BitsToSingle(((i + ScaleCodec.ByteBias) << ScaleCodec.ByteShift) + (1 << ScaleCodec.ByteShift - 1)))];
+        [.. Enumerable.Range(0, 256).Select(i => BitConverter.Int32BitsToSingle((2 * (i + ScaleCodec.ByteBias) + 1) << ScaleCodec.ByteShift - 1))];
 
     /// <summary>Fits groups that lie along a dimension.</summary>
     /// <param name="format">The stored form.</param>
@@ -34,7 +34,7 @@ internal static class ScaleTensors
     /// <param name="dimension">The dimension of a group's numbers.</param>
     /// <param name="maxCode">The highest code.</param>
     /// <returns>
-    /// Codes, uint8, of x's shape and contiguous; stored scale and minimum, which keep the dimension with size 1; and one bool: all groups could be fitted.
+    /// Codes, uint8, of x's shape and contiguous; stored scale and minimum, which keep the dimension with size 1; one bool: all groups could be fitted.
     /// </returns>
     public static (Tensor Codes, Tensor Scale, Tensor Minimum, Tensor Fits) Fit(KvScaleFormat format, Tensor x, int dimension, int maxCode)
     {

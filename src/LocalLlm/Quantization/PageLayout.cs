@@ -32,7 +32,11 @@ internal sealed record PageLayout
         RequireBits(keyBits, nameof(keyBits));
         RequireBits(valueBits, nameof(valueBits));
         if (!Enum.IsDefined(scales))
-            throw new ArgumentOutOfRangeException(nameof(scales), scales, $"Scales are stored as one of {string.Join(", ", Enum.GetNames<KvScaleFormat>())}.");
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(scales), scales, $"Scales are stored as one of {string.Join(", ", Enum.GetNames<KvScaleFormat>())}.");
+        }
+
         (Tokens, HeadDim, KeyBits, ValueBits, Scales) = (tokens, headDim, keyBits, valueBits, scales);
         Channels = (headDim + LaneCodes - 1) / LaneCodes * LaneCodes;
         Groups = (headDim + GroupChannels - 1) / GroupChannels;

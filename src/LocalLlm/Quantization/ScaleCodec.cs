@@ -7,7 +7,9 @@ namespace LocalLlm.Quantization;
 /// <param name="MinimumBits">m as it is stored.</param>
 internal readonly record struct GroupScale(float Scale, float Minimum, ushort ScaleBits, ushort MinimumBits);
 
-/// <summary>The stored forms of a group's scale and minimum, docs/kv-layout.md. Everything is computed in float32, ties to even where nothing else is said.</summary>
+/// <summary>
+/// The stored forms of a group's scale and minimum, docs/kv-layout.md. Everything is computed in float32, ties to even where nothing else is said.
+/// </summary>
 internal static class ScaleCodec
 {
     /// <summary>Bits by which a scale byte is shifted into a float's exponent and mantissa: three mantissa bits remain.</summary>
@@ -80,7 +82,9 @@ internal static class ScaleCodec
     /// <summary>The scale of a scale byte: five bits of exponent (bias 17) and three of mantissa, 2⁻¹⁷ to 30720.</summary>
     public static float DecodeByteScale(int index) => BitConverter.Int32BitsToSingle((index + ByteBias) << ByteShift);
 
-    /// <summary>The minimum of a minimum byte: z·|z|/256 scales, exact in float32. Steps are an eighth of the scale near it and a whole one at 63 scales.</summary>
+    /// <summary>
+    /// The minimum of a minimum byte: z·|z|/256 scales, exact in float32. Steps are an eighth of the scale at one scale and a whole one at 63.
+    /// </summary>
     public static float DecodeByteMinimum(int multiple, float scale) => multiple * Math.Abs(multiple) * (scale * (1f / 256));
 
     // −0 becomes +0: which of the two a minimum finds depends on the order.

@@ -19,7 +19,7 @@ public class PageErrorTests
             TestContext.Current.TestOutputHelper?.WriteLine($"{bits} bits, clip search {clipSearch}: fp16 {half}, 8-bit {narrow}");
             (narrow.Keys / half.Keys).ShouldBeInRange(0.9, most);
             (narrow.Values / half.Values).ShouldBeInRange(0.9, most);
-// Of channels far off zero the least scale is a 59th of the minimum: nothing is lost at 30 deviations but with 4 bits; at 100 about a
+            // Of channels far off zero the least scale is a 59th of the minimum: nothing is lost at 30 deviations but with 4 bits; at 100 about a
             // quarter of the variance is, however many bits.
             (narrow.Far - half.Far).ShouldBeLessThan(0.025);
             narrow.Farther.ShouldBeLessThan(0.25);

@@ -172,11 +172,16 @@ internal readonly unsafe struct LaneTile
         if (!Vector512.IsHardwareAccelerated)
         {
             var divisors = scales.Divisor;
-            var lower = new HalfTile(rows, count).SumsOf(scales.Minimum.GetLower(), scales.Scale.GetLower(), divisors.GetLower(), maxCode);
-            var upper = new HalfTile(rows + HalfTile.Lanes, count).SumsOf(scales.Minimum.GetUpper(), scales.Scale.GetUpper(), divisors.GetUpper(), maxCode);
+            var lower = new HalfTile(rows, count)
+                .SumsOf(scales.Minimum.GetLower(), scales.Scale.GetLower(), divisors.GetLower(), maxCode);
+            var upper = new HalfTile(rows + HalfTile.Lanes, count)
+                .SumsOf(scales.Minimum.GetUpper(), scales.Scale.GetUpper(), divisors.GetUpper(), maxCode);
             return new Sums(
-                Vector512.Create(lower.Error, upper.Error), Vector512.Create(lower.Code, upper.Code), Vector512.Create(lower.CodeCode, upper.CodeCode),
-                Vector512.Create(lower.X, upper.X), Vector512.Create(lower.CodeX, upper.CodeX));
+                Vector512.Create(lower.Error, upper.Error),
+                Vector512.Create(lower.Code, upper.Code),
+                Vector512.Create(lower.CodeCode, upper.CodeCode),
+                Vector512.Create(lower.X, upper.X),
+                Vector512.Create(lower.CodeX, upper.CodeX));
         }
 
         var (minimum, scale, divisor, highest) = (scales.Minimum, scales.Scale, scales.Divisor, Vector512.Create((float)maxCode));

@@ -37,7 +37,9 @@ internal readonly unsafe struct NumberRows
     public byte* Row(int token) => Start + (Rows == null ? token : Rows[token]) * Stride * ElementBytes;
 }
 
-/// <summary>Loads numbers of one type as float32. Each implementation is a struct without fields, so that code over it is compiled for it alone.</summary>
+/// <summary>
+/// Loads numbers of one type as float32. Each implementation is a struct without fields, so that code over it is compiled for it alone.
+/// </summary>
 internal unsafe interface INumberLoader
 {
     /// <summary>Bytes of a number.</summary>

@@ -141,7 +141,8 @@ internal static unsafe class PageQuantizer
         : (uint*)plane + index * lanes;
 
     private static bool TryFit(
-        LaneTile tile, KvScaleFormat format, int maxCode, bool clipSearch, out LaneScales scales, out int lane, out (float Low, float High) range)
+        LaneTile tile, KvScaleFormat format, int maxCode, bool clipSearch,
+        out LaneScales scales, out int lane, out (float Low, float High) range)
     {
         tile.Range(out var low, out var high, out var isFinite);
         scales = LaneScales.OfRange(format, low, high, maxCode);

@@ -3,7 +3,8 @@ using System.Runtime.InteropServices;
 namespace LocalLlm.Tests.Kernels.Cpu;
 
 /// <summary>
-/// Memory that ends where a page begins that may not be touched: one byte read or written too far ends the process. Linux only; elsewhere plain memory.
+/// Memory that ends where a page begins that may not be touched: one byte read or written too far ends the process. Elsewhere than on Linux plain
+/// memory.
 /// </summary>
 internal sealed unsafe partial class GuardedMemory : IDisposable
 {
@@ -11,7 +12,10 @@ internal sealed unsafe partial class GuardedMemory : IDisposable
     private readonly byte* start;
     private readonly nuint mapped;
 
-    /// <summary>Maps <paramref name="bytes"/> bytes between two untouchable pages, its end at the second one; or, with <paramref name="atStart"/>, its begin at the first.</summary>
+    /// <summary>
+    /// Maps <paramref name="bytes"/> bytes between two untouchable pages, its end at the second one; or, with <paramref name="atStart"/>, its begin at
+    /// the first.
+    /// </summary>
     public GuardedMemory(int bytes, bool atStart = false)
     {
         Bytes = bytes;

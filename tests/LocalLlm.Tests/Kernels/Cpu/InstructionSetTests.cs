@@ -3,7 +3,7 @@ using System.Runtime.Intrinsics;
 
 namespace LocalLlm.Tests.Kernels.Cpu;
 
-/// <summary>Kernel tests once more, in processes that do without some of the processor's instructions: so the paths for lesser processors run too.</summary>
+/// <summary>Kernel tests once more, in processes without some of the processor's instructions: so the paths for lesser processors run too.</summary>
 public class InstructionSetTests
 {
     [Theory]
