@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using LocalLlm.Quantization;
 using static TorchSharp.torch;
 
@@ -102,7 +103,7 @@ internal static class CodePlanes
 
     private static Tensor HighBits(Tensor codes) => codes.bitwise_right_shift(Number(2, codes.device));
 
-    private static Tensor Joined(Tensor low, Tensor high) => high.mul(Number(4, low.device)).add_(low);
+    private static Tensor Joined(Tensor low, Tensor high) => high.mul(Number(4, low.device)).add_(low, Scalars.One);
 
     private static Tensor Weights(int width, Device device) =>
         tensor([.. Enumerable.Range(0, ByteCodes(width)).Select(i => (byte)(1 << i * width))], device: device);

@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using LocalLlm.Quantization;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -85,7 +86,7 @@ internal static class PageTensors
         var (pages, heads, tokens) = (codes.shape[0], codes.shape[1], layout.Tokens);
         var values = CodePlanes.UnpackValues(layout, codes).to(ScalarType.Float32); // [H, N, P, D]
         var (scale, minimum) = Decode(layout, scales, layout.Groups * tokens);
-        values.mul_(ByToken(scale)).add_(ByToken(minimum));
+        values.mul_(ByToken(scale)).add_(ByToken(minimum), Scalars.One);
         return values.view(heads, pages * tokens, layout.HeadDim).MoveToOuterDisposeScope();
 
         Tensor ByToken(Tensor numbers) // [H, N, G·P] → [H, N, P, D], or [H, N, P, 1] where one group holds all channels
@@ -100,7 +101,7 @@ internal static class PageTensors
         using var scope = NewDisposeScope();
         var keys = CodePlanes.UnpackKeys(layout, codes).to(ScalarType.Float32); // [H, D, N, P]
         var (scale, minimum) = Decode(layout, scales, layout.Channels);
-        keys.mul_(ByChannel(scale)).add_(ByChannel(minimum));
+        keys.mul_(ByChannel(scale)).add_(ByChannel(minimum), Scalars.One);
         return keys.view(codes.shape[1], layout.HeadDim, codes.shape[0] * layout.Tokens).transpose(1, 2).MoveToOuterDisposeScope();
 
         Tensor ByChannel(Tensor numbers) => numbers.narrow(2, 0, layout.HeadDim).transpose(1, 2).unsqueeze(3); // [H, D, N, 1]

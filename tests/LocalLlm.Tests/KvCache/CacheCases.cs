@@ -40,6 +40,9 @@ internal static class CacheCases
     /// <summary>All of them.</summary>
     public static TheoryData<string> All => [.. Options.Keys];
 
+    /// <summary>All of them, with torch operations and with the CPU kernels.</summary>
+    public static MatrixTheoryData<string, bool> OnTorchAndKernels => new(Options.Keys, [false, true]);
+
     /// <summary>The options of a case.</summary>
     public static KvCacheOptions Named(string name) => Options[name];
 

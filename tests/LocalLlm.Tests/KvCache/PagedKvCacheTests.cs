@@ -46,12 +46,13 @@ public class PagedKvCacheTests
     }
 
     [Theory]
-    [MemberData(nameof(CacheCases.All), MemberType = typeof(CacheCases))]
-    public void View_EveryLayer_HoldsWhatTheRuleSaysAsTheScalarCodecStoresIt(string name)
+    [MemberData(nameof(CacheCases.OnTorchAndKernels), MemberType = typeof(CacheCases))]
+    public void View_EveryLayer_HoldsWhatTheRuleSaysAsTheScalarCodecStoresIt(string name, bool onKernels)
     {
         const int tokens = 900;
         var stream = new KvStream(Shape(layers: 3, headDim: 24), 2, tokens, seed: 4);
-        using var cache = CacheCases.Factory(name, stream.Shape).Create();
+        var options = CacheCases.Named(name);
+        using var cache = new KvCacheFactory(options, stream.Shape, onKernels ? new CpuCacheOperations(options.ClipSearch) : null).Create();
         var simulation = new ResidencySimulation(CacheCases.Named(name));
         foreach (var count in new[] { 70, 30, 1, 300, 1, 1, 97, 200, 200 })
         {
