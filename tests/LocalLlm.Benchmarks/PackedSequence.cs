@@ -7,7 +7,6 @@ namespace LocalLlm.Benchmarks;
 /// <summary>Random pages of one layer as a cache holds them, and random queries over them. The codes and scales lie one behind the other.</summary>
 internal sealed unsafe class PackedSequence : IDisposable
 {
-    private static readonly bool HF = Environment.GetEnvironmentVariable("HF") == "1";
     private readonly byte* codes;
     private readonly byte* scales;
     private readonly byte* queries;
@@ -63,11 +62,11 @@ internal sealed unsafe class PackedSequence : IDisposable
         {
             IsPacked = true,
             Data = (nint)(codes + codeOffset),
-            HeadBytes = HF ? pages * layout.CodeBytes : layout.CodeBytes,
-            StepBytes = HF ? layout.CodeBytes : kvHeads * layout.CodeBytes,
+            HeadBytes = pages * layout.CodeBytes,
+            StepBytes = layout.CodeBytes,
             Scales = (nint)(scales + (scaleIndex * layout.ScaleElementBytes)),
-            ScaleHeadBytes = HF ? pages * layout.ScaleBytes : layout.ScaleBytes,
-            ScaleStepBytes = HF ? layout.ScaleBytes : kvHeads * layout.ScaleBytes,
+            ScaleHeadBytes = pages * layout.ScaleBytes,
+            ScaleStepBytes = layout.ScaleBytes,
         };
     }
 

@@ -36,7 +36,7 @@ internal sealed class CpuCacheOperations(bool clipSearch = false) : ICacheOperat
         var (keyRows, valueRows) = (NumberTypes.LayerRows(keys, layer), NumberTypes.LayerRows(values, layer));
         for (var head = 0; head < keyRows.Heads; head++)
         {
-            var (codes, scales) = Record(layout, block, layer, slot, head, keyRows.Heads);
+            var (codes, scales) = Record(layout, block, layer, slot, head);
             if (!PageQuantizer.TryQuantize(layout, Rows(keyRows, head, evicted), Rows(valueRows, head, evicted), codes, scales, clipSearch, out var fault))
                 throw fault.ToException(layout, layer);
         }
@@ -49,7 +49,7 @@ internal sealed class CpuCacheOperations(bool clipSearch = false) : ICacheOperat
         var (keyRows, valueRows) = (NumberTypes.LayerRows(keys, layer), NumberTypes.LayerRows(values, layer));
         for (var head = 0; head < keyRows.Heads; head++)
         {
-            var (codes, scales) = Record(layout, block, layer, slot, head, keyRows.Heads);
+            var (codes, scales) = Record(layout, block, layer, slot, head);
             if (!PageQuantizer.TryQuantizeKeys(layout, Rows(keyRows, head, evicted), codes, scales, clipSearch, out var fault))
                 throw fault.ToException(layout, layer);
             var fresh = FreshValues(layout);
@@ -70,9 +70,9 @@ internal sealed class CpuCacheOperations(bool clipSearch = false) : ICacheOperat
 
     private static NumberRows Rows(in TokenRows rows, int head, RowPattern pattern) => rows.Of(head, pattern.First, pattern.Step);
 
-    private static (nint Codes, nint Scales) Record(PageLayout layout, PageBlock block, int layer, int slot, int head, int heads)
+    private static (nint Codes, nint Scales) Record(PageLayout layout, PageBlock block, int layer, int slot, int head)
     {
-        var record = ((nint)slot * heads) + head;
+        var record = ((nint)head * PageBlock.Pages) + slot;
         return (block.CodeAddresses[layer] + (record * layout.CodeBytes), block.ScaleAddresses[layer] + (record * layout.ScaleBytes));
     }
 

@@ -10,13 +10,13 @@ namespace LocalLlm.KvCache;
 internal static class CpuRuns
 {
     /// <summary>The first pages of a block.</summary>
-    public static KvRun OfPages(PageLayout layout, int kvHeads, PageBlock block, int layer, int pages) => new()
+    public static KvRun OfPages(PageLayout layout, PageBlock block, int layer, int pages) => new()
     {
         TileTokens = layout.Tokens,
         Tokens = pages * layout.Tokens,
-        Keys = Packed(layout, kvHeads, block.CodeAddresses[layer], block.ScaleAddresses[layer]),
+        Keys = Packed(layout, block.CodeAddresses[layer], block.ScaleAddresses[layer]),
         Values = Packed(
-            layout, kvHeads, block.CodeAddresses[layer] + layout.ValueOffset, block.ScaleAddresses[layer] + (layout.ValueScaleIndex * layout.ScaleElementBytes)),
+            layout, block.CodeAddresses[layer] + layout.ValueOffset, block.ScaleAddresses[layer] + (layout.ValueScaleIndex * layout.ScaleElementBytes)),
         Positions = block.PositionAddress,
     };
 
@@ -30,15 +30,15 @@ internal static class CpuRuns
         ScaleHeadBytes = layout.ValueScaleCount * layout.ScaleElementBytes,
     };
 
-    private static KvSource Packed(PageLayout layout, int kvHeads, nint codes, nint scales) => new()
+    private static KvSource Packed(PageLayout layout, nint codes, nint scales) => new()
     {
         IsPacked = true,
         Data = codes,
-        HeadBytes = layout.CodeBytes,
-        StepBytes = kvHeads * layout.CodeBytes,
+        HeadBytes = PageBlock.Pages * layout.CodeBytes,
+        StepBytes = layout.CodeBytes,
         Scales = scales,
-        ScaleHeadBytes = layout.ScaleBytes,
-        ScaleStepBytes = kvHeads * layout.ScaleBytes,
+        ScaleHeadBytes = PageBlock.Pages * layout.ScaleBytes,
+        ScaleStepBytes = layout.ScaleBytes,
     };
 
     /// <summary>The positions of a cache's rows in memory that does not move. They change with a compaction only: a row that is added follows the one before.</summary>

@@ -20,8 +20,8 @@ internal sealed class PageBlock
     /// <summary>Allocates a block; its pages' content is undefined until written.</summary>
     public PageBlock(PageFormat format, KvShape shape)
         : this(
-            [.. format.Layouts.Select(l => empty([Pages, shape.KvHeads, l.CodeBytes], ScalarType.Byte, shape.Device))],
-            [.. format.Layouts.Select(l => empty([Pages, shape.KvHeads, l.ScaleCount], PageTensors.ScaleType(l), shape.Device))],
+            [.. format.Layouts.Select(l => PagesOfHeads(shape, l.CodeBytes, ScalarType.Byte))],
+            [.. format.Layouts.Select(l => PagesOfHeads(shape, l.ScaleCount, PageTensors.ScaleType(l)))],
             empty([Pages, format.Tokens], ScalarType.Int32, shape.Device))
     {
     }
@@ -48,10 +48,10 @@ internal sealed class PageBlock
     /// <summary>The memory of <see cref="Positions"/> on a CPU.</summary>
     public nint PositionAddress { get; }
 
-    /// <summary>Per layer [Pages, Hkv, CodeBytes] uint8.</summary>
+    /// <summary>Per layer [Pages, Hkv, CodeBytes] uint8; in memory [Hkv, Pages, CodeBytes].</summary>
     public IReadOnlyList<Tensor> Codes => codes;
 
-    /// <summary>Per layer [Pages, Hkv, ScaleCount] of <see cref="PageTensors.ScaleType"/>.</summary>
+    /// <summary>Per layer [Pages, Hkv, ScaleCount] of <see cref="PageTensors.ScaleType"/>; in memory [Hkv, Pages, ScaleCount].</summary>
     public IReadOnlyList<Tensor> Scales => scales;
 
     /// <summary>[Pages, P] int32.</summary>
@@ -84,4 +84,11 @@ internal sealed class PageBlock
 
     /// <summary>A block with the same content and one owner.</summary>
     public PageBlock Copy() => new([.. codes.Select(t => t.clone())], [.. scales.Select(t => t.clone())], Positions.clone());
+
+    // Head by head in memory: attention reads a head's pages one behind the other, and the processor fetches ahead within a stream.
+    private static Tensor PagesOfHeads(KvShape shape, int count, ScalarType type)
+    {
+        using var memory = empty([shape.KvHeads, Pages, count], type, shape.Device);
+        return memory.transpose(0, 1);
+    }
 }

@@ -125,7 +125,7 @@ internal sealed class PagedKvCache : IKvCache
         var (length, layout) = (layerLengths[layer], format[layer]);
         var pages = policy.PagesAt(length);
         for (var (block, left) = (0, pages); left > 0; block++, left -= PageBlock.Pages)
-            runs.Add(CpuRuns.OfPages(layout, shape.KvHeads, blocks[block], layer, Math.Min(left, PageBlock.Pages)));
+            runs.Add(CpuRuns.OfPages(layout, blocks[block], layer, Math.Min(left, PageBlock.Pages)));
 
         var (keyRows, valueRows) = (NumberTypes.LayerRows(keys, layer), NumberTypes.LayerRows(values, layer));
         var positions = withPositions ? rowPositions.Of(policy, length) : 0;
