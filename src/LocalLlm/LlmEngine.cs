@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using LocalLlm.Attention;
 using LocalLlm.Chat;
 using LocalLlm.Interop;
+using LocalLlm.Kernels.Cpu;
 using LocalLlm.KvCache;
 using LocalLlm.Loading;
 using LocalLlm.Models;
@@ -21,13 +22,14 @@ namespace LocalLlm;
 public sealed partial class LlmEngine : ILlmEngine
 {
     private readonly DecoderModel model;
+    private readonly WorkerTeam? team;
     private readonly EngineLoop loop;
     private readonly PromptEncoder prompts;
     private int isDisposed;
 
-    private LlmEngine(LlmModelInfo info, DecoderModel model, EngineLoop loop, PromptEncoder prompts)
+    private LlmEngine(LlmModelInfo info, DecoderModel model, WorkerTeam? team, EngineLoop loop, PromptEncoder prompts)
     {
-        (Model, this.model, this.loop, this.prompts) = (info, model, loop, prompts);
+        (Model, this.model, this.team, this.loop, this.prompts) = (info, model, team, loop, prompts);
     }
 
     /// <inheritdoc/>
@@ -61,19 +63,26 @@ public sealed partial class LlmEngine : ILlmEngine
         if (options.Threads is { } threads)
             set_num_threads(threads);
         var device = TorchDevice.Resolve(options.Device);
-        var model = DecoderModel.Load(folder, device, options.WeightType, options.ContextTokens, progress, cancellationToken);
+        // As many as libtorch takes: the two never work at the same time.
+        var team = device.type == TorchSharp.DeviceType.CPU ? new WorkerTeam(get_num_threads()) : null;
+        DecoderModel? model = null;
         try
         {
-            return Create(options, folder, tokenizer!, chat, model, logger);
+            model = DecoderModel.Load(folder, device, options.WeightType, options.ContextTokens, progress, team, cancellationToken);
+            if (model.RowKernels is { } kernels)
+                LogKernels(logger, kernels.Path, team!.Threads, kernels.MaxRows);
+            return Create(options, folder, tokenizer!, chat, model, team, logger);
         }
         catch
         {
-            model.Dispose();
+            model?.Dispose();
+            team?.Dispose();
             throw;
         }
     }
 
-    private static LlmEngine Create(LlmEngineOptions options, ModelFolder folder, TextTokenizer tokenizer, ChatFormat? chat, DecoderModel model, ILogger logger)
+    private static LlmEngine Create(LlmEngineOptions options, ModelFolder folder, TextTokenizer tokenizer, ChatFormat? chat, DecoderModel model, WorkerTeam? team,
+        ILogger logger)
     {
         var config = model.Config;
         var caches = new KvCacheFactory(options.KvCache, new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device));
@@ -106,12 +115,15 @@ public sealed partial class LlmEngine : ILlmEngine
             },
             batch => model.Forward(batch, attention), tokenizer, logger);
         LogLoaded(logger, info.ModelId, info.Architecture, info.ParameterCount / 1e6, info.Device, info.ContextTokens, options.KvCache.Kind);
-        return new LlmEngine(info, model, loop, prompts);
+        return new LlmEngine(info, model, team, loop, prompts);
     }
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Loaded {ModelId} ({Architecture}, {Parameters:F1}M parameters) on {Device}: {ContextTokens} tokens of context, "
         + "{Kind} KV cache")]
     private static partial void LogLoaded(ILogger logger, string modelId, string architecture, double parameters, string device, int contextTokens, KvCacheKind kind);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "CPU kernels: {Path}, {Threads} threads; linear layers of up to {MaxRows} rows are theirs, more are torch's")]
+    private static partial void LogKernels(ILogger logger, SimdPath path, int threads, int maxRows);
 
     /// <inheritdoc/>
     public async IAsyncEnumerable<GenerationUpdate> GenerateAsync(GenerationRequest request, [EnumeratorCancellation] CancellationToken cancellationToken = default)
@@ -180,5 +192,6 @@ public sealed partial class LlmEngine : ILlmEngine
             return;
         await Task.Run(loop.Dispose).ConfigureAwait(false);
         model.Dispose();
+        team?.Dispose();
     }
 }

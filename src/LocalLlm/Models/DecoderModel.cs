@@ -1,10 +1,11 @@
+using System.Diagnostics;
 using LocalLlm.Attention;
 using LocalLlm.Batching;
 using LocalLlm.Interop;
+using LocalLlm.Kernels.Cpu;
 using LocalLlm.Loading;
 using TorchSharp;
 using static TorchSharp.torch;
-using static TorchSharp.torch.nn.functional;
 
 namespace LocalLlm.Models;
 
@@ -17,12 +18,18 @@ internal sealed class DecoderModel : IDisposable
 {
     private readonly DecoderWeights weights;
     private readonly RotaryEmbedding rotary;
-    private readonly Scalar normEpsilon;
+    private readonly LayerLinears[] layerLinears;
+    private readonly Linear head;
+    private readonly ILayerFunctions functions;
+    private long linearTicks;
 
-    private DecoderModel(ModelConfig config, DecoderWeights weights, RotaryEmbedding rotary, int contextTokens, long parameterCount)
+    private DecoderModel(ModelConfig config, DecoderWeights weights, RotaryEmbedding rotary, ILayerFunctions functions, RowKernels? kernels, int contextTokens,
+        long parameterCount)
     {
-        (Config, this.weights, this.rotary, ContextTokens, ParameterCount) = (config, weights, rotary, contextTokens, parameterCount);
-        normEpsilon = config.NormEpsilon;
+        (Config, this.weights, this.rotary, this.functions) = (config, weights, rotary, functions);
+        (RowKernels, ContextTokens, ParameterCount) = (kernels, contextTokens, parameterCount);
+        layerLinears = [.. weights.Layers.Select(layer => LayerLinears.Of(layer, kernels))];
+        head = new Linear(weights.Head, null, kernels);
     }
 
     /// <summary>The model's configuration.</summary>
@@ -37,6 +44,12 @@ internal sealed class DecoderModel : IDisposable
     /// <summary>The type of its weights, its queries, keys and values.</summary>
     public ScalarType Type => weights.Embedding.dtype;
 
+    /// <summary>What multiplies few rows; null where torch multiplies all.</summary>
+    public RowKernels? RowKernels { get; }
+
+    /// <summary>Time spent in linear layers so far; of a GPU, the time it takes to ask for them.</summary>
+    public TimeSpan LinearTime => Stopwatch.GetElapsedTime(0, linearTicks);
+
     /// <summary>Where it runs.</summary>
     public Device Device => weights.Embedding.device;
 
@@ -46,11 +59,12 @@ internal sealed class DecoderModel : IDisposable
     /// <param name="weightType">In which type.</param>
     /// <param name="contextTokens">The longest context that will be used; null for the model's own.</param>
     /// <param name="progress">Told the bytes loaded.</param>
+    /// <param name="team">The threads of the row kernels, on a CPU; not disposed with the model. Null leaves every linear layer to torch.</param>
     /// <param name="cancellationToken">Ends the loading; what was loaded is freed.</param>
     /// <exception cref="ModelLoadException">Lists everything that is wrong with the folder, or says that memory ran out.</exception>
     public static DecoderModel Load(
         ModelFolder folder, Device device, WeightType weightType = WeightType.Auto, int? contextTokens = null,
-        IProgress<LoadProgress>? progress = null, CancellationToken cancellationToken = default)
+        IProgress<LoadProgress>? progress = null, WorkerTeam? team = null, CancellationToken cancellationToken = default)
     {
         var plan = folder.Config is null ? null : WeightPlan.For(folder.Config);
         folder.ThrowIfInvalid(plan is null || folder.Weights is null ? null : plan.Check(folder.Weights.Tensors, folder.Config!));
@@ -61,12 +75,19 @@ internal sealed class DecoderModel : IDisposable
         var stored = plan!.Parts.Select(p => checkpoint.Tensors[p.Name]).ToArray();
         var type = WeightTypes.Choose(weightType, device, stored);
         var weights = DecoderWeights.Load(plan, checkpoint, device, type, progress, cancellationToken);
+        RowKernels? kernels = null;
         try
         {
-            return new DecoderModel(config, weights, new RotaryEmbedding(config.Rope, context, device), context, stored.Sum(t => t.ElementCount));
+            // Gate and up projections: the largest part of a step but for small models' heads, and of a layer's usual shape.
+            if (team is not null && device.type == DeviceType.CPU)
+                kernels = RowKernels.Calibrate(team, weights.Layers[0].GateUp);
+            var rotary = new RotaryEmbedding(config.Rope, context, device);
+            ILayerFunctions functions = kernels is null ? new TorchLayerFunctions(rotary, config.NormEpsilon) : new CpuLayerFunctions(team!, (float)config.NormEpsilon);
+            return new DecoderModel(config, weights, rotary, functions, kernels, context, stored.Sum(t => t.ElementCount));
         }
         catch
         {
+            kernels?.Dispose();
             weights.Dispose();
             throw;
         }
@@ -82,17 +103,20 @@ internal sealed class DecoderModel : IDisposable
         var x = weights.Embedding.index_select(0, batch.TokenIds);   // [T, H]
         var (cosine, sine) = rotary.At(batch.Positions);             // [T, 1, R/2]
 
+        // What a block adds to the residual stream x is added when the next one begins, in one pass with its norm.
+        Tensor? added = null;
         for (var layer = 0; layer < weights.Layers.Count; layer++)
         {
             // One scope a layer, so that a step's memory does not grow with the layers; x itself is changed in place.
             using var layerScope = NewDisposeScope();
             var layerWeights = weights.Layers[layer];
-            x.add_(Attend(layer, Norm(x, layerWeights.InputNorm), cosine, sine, batch, attention), Scalars.One);
-            x.add_(FeedForward(Norm(x, layerWeights.PostAttentionNorm), layerWeights), Scalars.One);
+            var attended = Attend(layer, functions.AddNorm(x, added, layerWeights.InputNorm), cosine, sine, batch, attention);
+            added?.Dispose();
+            added = FeedForward(layerLinears[layer], functions.AddNorm(x, attended, layerWeights.PostAttentionNorm)).MoveToOuterDisposeScope();
         }
 
-        var last = Norm(x.index_select(0, batch.LogitRows), weights.FinalNorm);   // [L, H]
-        var logits = linear(last, weights.Head).to(ScalarType.Float32);           // [L, V]
+        var last = functions.AddNorm(x.index_select(0, batch.LogitRows), added!.index_select(0, batch.LogitRows), weights.FinalNorm);   // [L, H]
+        var logits = Apply(head, last).to(ScalarType.Float32);                                                                          // [L, V]
         return logits.MoveToOuterDisposeScope();
     }
 
@@ -101,7 +125,8 @@ internal sealed class DecoderModel : IDisposable
     {
         weights.Dispose();
         rotary.Dispose();
-        normEpsilon.Dispose();
+        functions.Dispose();
+        RowKernels?.Dispose();
     }
 
     // Grouped-query attention; x: [T, H] normed -> [T, H].
@@ -109,34 +134,37 @@ internal sealed class DecoderModel : IDisposable
     {
         var layerWeights = weights.Layers[layer];
         int queryHeads = Config.QueryHeads, kvHeads = Config.KvHeads, headDim = Config.HeadDim;
-        var heads = linear(x, layerWeights.Qkv, layerWeights.QkvBias).view(-1, queryHeads + (2 * kvHeads), headDim);   // [T, Hq + 2·Hkv, D]
-        var qk = heads.narrow(1, 0, queryHeads + kvHeads);                                                             // [T, Hq + Hkv, D]
-        var v = heads.narrow(1, queryHeads + kvHeads, kvHeads);                                                        // [T, Hkv, D]
+        var heads = Apply(layerLinears[layer].Qkv, x).view(-1, queryHeads + (2 * kvHeads), headDim);   // [T, Hq + 2·Hkv, D]
         if (layerWeights is { QueryNorm: { } queryNorm, KeyNorm: { } keyNorm })
-            qk = cat([Norm(qk.narrow(1, 0, queryHeads), queryNorm), Norm(qk.narrow(1, queryHeads, kvHeads), keyNorm)], 1);
-        qk = rotary.Rotate(qk, cosine, sine);
-        var q = qk.narrow(1, 0, queryHeads);          // [T, Hq, D]
-        var k = qk.narrow(1, queryHeads, kvHeads);    // [T, Hkv, D]
+        {
+            functions.NormHeads(heads, 0, queryHeads, queryNorm);
+            functions.NormHeads(heads, queryHeads, kvHeads, keyNorm);
+        }
 
+        var qk = functions.Rotate(heads, queryHeads + kvHeads, cosine, sine);   // [T, Hq + Hkv, D]
+        var q = qk.narrow(1, 0, queryHeads);                                    // [T, Hq, D]
+        var k = qk.narrow(1, queryHeads, kvHeads);                              // [T, Hkv, D]
+        var v = heads.narrow(1, queryHeads + kvHeads, kvHeads);                 // [T, Hkv, D]
         var attended = attention.Attend(layer, q, k, v, 1 / Math.Sqrt(headDim), Config.SlidingWindows[layer], batch);   // [T, Hq, D]
-        return linear(attended.reshape(-1, queryHeads * headDim), layerWeights.Output, layerWeights.OutputBias);
+        return Apply(layerLinears[layer].Output, attended.reshape(-1, queryHeads * headDim));
     }
 
-    // SwiGLU (arXiv 2002.05202); x: [T, H] normed -> [T, H].
-    private Tensor FeedForward(Tensor x, LayerWeights<Tensor> layerWeights)
+    // x: [T, H] normed -> [T, H].
+    private Tensor FeedForward(LayerLinears linears, Tensor x) => Apply(linears.Down, functions.SwiGlu(Apply(linears.GateUp, x)));
+
+    private Tensor Apply(Linear linear, Tensor x)
     {
-        var gateUp = linear(x, layerWeights.GateUp, layerWeights.GateUpBias);            // [T, 2·I]
-        var gate = silu(gateUp.narrow(1, 0, Config.IntermediateSize));                    // [T, I]
-        var up = gateUp.narrow(1, Config.IntermediateSize, Config.IntermediateSize);      // [T, I]
-        return linear(gate.mul_(up), layerWeights.Down, layerWeights.DownBias);
+        var start = Stopwatch.GetTimestamp();
+        var y = linear.Apply(x);
+        linearTicks += Stopwatch.GetTimestamp() - start;
+        return y;
     }
 
-    // RMSNorm (arXiv 1910.07467) over the last dimension: computed in float32, rounded, then weighted, as Hugging Face does.
-    private Tensor Norm(Tensor x, Tensor weight)
+    /// <summary>The linear layers of one decoder layer.</summary>
+    private sealed record LayerLinears(Linear Qkv, Linear Output, Linear GateUp, Linear Down)
     {
-        using var scope = NewDisposeScope();
-        var wide = x.to(ScalarType.Float32);
-        var inverse = wide.square().mean([-1], keepdim: true).add_(normEpsilon, Scalars.One).rsqrt_();
-        return wide.mul(inverse).to(x.dtype).mul_(weight).MoveToOuterDisposeScope();
+        public static LayerLinears Of(LayerWeights<Tensor> weights, RowKernels? kernels) => new(
+            new(weights.Qkv, weights.QkvBias, kernels), new(weights.Output, weights.OutputBias, kernels),
+            new(weights.GateUp, weights.GateUpBias, kernels), new(weights.Down, weights.DownBias, kernels));
     }
 }

@@ -198,7 +198,7 @@ public sealed class DecoderLoadTests : IDisposable
     private DecoderModel Load(WeightType type = WeightType.Auto, IProgress<LoadProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         using var folder = ModelFolder.Open(writer.FolderPath);
-        return DecoderModel.Load(folder, CPU, type, null, progress, cancellationToken);
+        return DecoderModel.Load(folder, CPU, type, null, progress, cancellationToken: cancellationToken);
     }
 
     private sealed class Recorder(Action<LoadProgress> record) : IProgress<LoadProgress>

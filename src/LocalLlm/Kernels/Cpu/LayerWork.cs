@@ -9,7 +9,7 @@ internal abstract unsafe class LayerWork : ParallelWork
     private int rowsOfPart;
 
     /// <summary>The operations of the processor.</summary>
-    protected LayerOperations Operations { get; set; } = LayerOperations.Best;
+    protected static LayerOperations Operations => LayerOperations.Best;
 
     /// <summary>The type of the numbers.</summary>
     protected NumberType Type { get; set; }
@@ -45,17 +45,16 @@ internal abstract unsafe class LayerWork : ParallelWork
 internal sealed unsafe class NormWork : LayerWork
 {
     private nint x;
-    private nint stride;
     private nint added;
     private nint weight;
     private nint output;
     private float epsilon;
 
-    /// <summary>Sets the arguments of the next run; see <see cref="LayerOperations.Norm"/>. The output is contiguous.</summary>
-    public void Set(LayerOperations operations, NumberType type, nint x, nint stride, nint added, nint weight, nint output, int rows, int width, float epsilon)
+    /// <summary>Sets the arguments of the next run; see <see cref="LayerOperations.Norm"/>. All are contiguous.</summary>
+    public void Set(NumberType type, nint x, nint added, nint weight, nint output, int rows, int width, float epsilon)
     {
-        (Operations, Type, Rows, Width) = (operations, type, rows, width);
-        (this.x, this.stride, this.added, this.weight, this.output, this.epsilon) = (x, stride, added, weight, output, epsilon);
+        (Type, Rows, Width) = (type, rows, width);
+        (this.x, this.added, this.weight, this.output, this.epsilon) = (x, added, weight, output, epsilon);
     }
 
     /// <inheritdoc/>
@@ -63,7 +62,35 @@ internal sealed unsafe class NormWork : LayerWork
     {
         var offset = (nint)first * Width * Bytes;
         Operations.Norm(
-            Type, (byte*)x + (first * stride * Bytes), stride, added == 0 ? null : (byte*)added + offset, (byte*)weight, (byte*)output + offset, Width, count, Width, epsilon);
+            Type, (byte*)x + offset, Width, added == 0 ? null : (byte*)added + offset, (byte*)weight, (byte*)output + offset, Width, count, Width, epsilon);
+    }
+}
+
+/// <summary><see cref="LayerOperations.Norm"/> of some heads of each row, in place.</summary>
+internal sealed unsafe class HeadNormWork : LayerWork
+{
+    private nint x;
+    private nint stride;
+    private nint weight;
+    private int heads;
+    private int headDim;
+    private float epsilon;
+
+    /// <summary>Sets the arguments of the next run: rows <paramref name="stride"/> numbers apart, of each the first <paramref name="heads"/> heads.</summary>
+    public void Set(NumberType type, nint x, nint stride, nint weight, int rows, int heads, int headDim, float epsilon)
+    {
+        (Type, Rows, Width) = (type, rows, heads * headDim);
+        (this.x, this.stride, this.weight, this.heads, this.headDim, this.epsilon) = (x, stride, weight, heads, headDim, epsilon);
+    }
+
+    /// <inheritdoc/>
+    protected override void Execute(int first, int count, int worker)
+    {
+        for (var row = first; row < first + count; row++)
+        {
+            var start = (byte*)x + (row * stride * Bytes);
+            Operations.Norm(Type, start, headDim, null, (byte*)weight, start, headDim, heads, headDim, epsilon);
+        }
     }
 }
 
@@ -80,9 +107,9 @@ internal sealed unsafe class RotateWork : LayerWork
 
     /// <summary>Sets the arguments of the next run; see <see cref="LayerOperations.Rotate"/>.</summary>
     public void Set(
-        LayerOperations operations, NumberType type, nint x, nint stride, int rows, int heads, int headDim, int rotaryDim, nint cosine, nint sine)
+        NumberType type, nint x, nint stride, int rows, int heads, int headDim, int rotaryDim, nint cosine, nint sine)
     {
-        (Operations, Type, Rows, Width) = (operations, type, rows, heads * headDim);
+        (Type, Rows, Width) = (type, rows, heads * headDim);
         (this.x, this.stride, this.heads, this.headDim, this.rotaryDim, this.cosine, this.sine) = (x, stride, heads, headDim, rotaryDim, cosine, sine);
     }
 
@@ -102,9 +129,9 @@ internal sealed unsafe class SwiGluWork : LayerWork
     private nint output;
 
     /// <summary>Sets the arguments of the next run; see <see cref="LayerOperations.SwiGlu"/>.</summary>
-    public void Set(LayerOperations operations, NumberType type, nint gateUp, nint output, int rows, int width)
+    public void Set(NumberType type, nint gateUp, nint output, int rows, int width)
     {
-        (Operations, Type, Rows, Width) = (operations, type, rows, width);
+        (Type, Rows, Width) = (type, rows, width);
         (this.gateUp, this.output) = (gateUp, output);
     }
 

@@ -1,0 +1,85 @@
+using System.Diagnostics;
+using LocalLlm.Kernels.Cpu;
+using TorchSharp;
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn.functional;
+
+namespace LocalLlm.Models;
+
+/// <summary>
+/// The row kernels as a model's <see cref="Linear"/> uses them, and up to how many rows they are faster than torch: torch's linear reaches a part of
+/// memory's bandwidth with few rows, and has the faster arithmetic with many. For one thread at a time.
+/// </summary>
+internal sealed class RowKernels : IDisposable
+{
+    /// <summary>The row counts that are tried; what a count is faster for holds up to the next one.</summary>
+    private static readonly int[] TriedRows = [1, 2, 4, 8, 12, RowMatmul.MaxRows];
+
+    private static readonly TimeSpan TryTime = TimeSpan.FromMilliseconds(4);
+
+    private readonly RowMatmul matmul;
+
+    private RowKernels(RowMatmul matmul, int maxRows) => (this.matmul, MaxRows) = (matmul, maxRows);
+
+    /// <summary>The most rows for which the kernels are used; 0 for none.</summary>
+    public int MaxRows { get; private init; }
+
+    /// <summary>Which vectors they use.</summary>
+    public SimdPath Path => matmul.Path;
+
+    /// <summary>Kernels used up to a given number of rows, at most <see cref="RowMatmul.MaxRows"/>.</summary>
+    public static RowKernels UpTo(int maxRows, WorkerTeam team) => new(new RowMatmul(team), maxRows);
+
+    /// <summary>Times the kernels against torch on a weight of the model and uses them up to the row count where torch is faster; takes some 50 ms.</summary>
+    /// <param name="team">The threads.</param>
+    /// <param name="weight">[N, K]: a matrix that is typical for the time of a step, the larger the better.</param>
+    public static RowKernels Calibrate(WorkerTeam team, Tensor weight)
+    {
+        using var scope = NewDisposeScope();
+        using var mode = inference_mode();
+        var matmul = new RowMatmul(team);
+        try
+        {
+            var kernel = new Linear(weight, null, new RowKernels(matmul, RowMatmul.MaxRows));
+            using var inputs = ones([RowMatmul.MaxRows, weight.shape[1]], weight.dtype);
+            var maxRows = 0;
+            foreach (var rows in TriedRows)
+            {
+                using var x = inputs.narrow(0, 0, rows);
+                if (Time(() => kernel.Apply(x)) > Time(() => linear(x, weight)))
+                    break;
+                maxRows = rows;
+            }
+
+            return new RowKernels(matmul, maxRows);
+        }
+        catch
+        {
+            matmul.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>y = x · Wᵀ + bias; see <see cref="RowMatmul.Multiply"/>.</summary>
+    public void Multiply(NumberType element, nint x, int rows, nint w, int n, int k, nint bias, nint y) => matmul.Multiply(element, x, rows, w, n, k, bias, y);
+
+    /// <inheritdoc/>
+    public void Dispose() => matmul.Dispose();
+
+    // The shortest of several runs: what disturbs a run only ever makes it longer. The first warms up.
+    private static TimeSpan Time(Func<Tensor> run)
+    {
+        var shortest = TimeSpan.MaxValue;
+        var start = Stopwatch.GetTimestamp();
+        for (var i = 0; i < 4 || Stopwatch.GetElapsedTime(start) < TryTime; i++)
+        {
+            var began = Stopwatch.GetTimestamp();
+            run().Dispose();
+            var time = Stopwatch.GetElapsedTime(began);
+            if (i > 0 && time < shortest)
+                shortest = time;
+        }
+
+        return shortest;
+    }
+}
