@@ -23,13 +23,14 @@ public sealed partial class LlmEngine : ILlmEngine
 {
     private readonly DecoderModel model;
     private readonly WorkerTeam? team;
+    private readonly IDisposable? attention;
     private readonly EngineLoop loop;
     private readonly PromptEncoder prompts;
     private int isDisposed;
 
-    private LlmEngine(LlmModelInfo info, DecoderModel model, WorkerTeam? team, EngineLoop loop, PromptEncoder prompts)
+    private LlmEngine(LlmModelInfo info, DecoderModel model, WorkerTeam? team, IDisposable? attention, EngineLoop loop, PromptEncoder prompts)
     {
-        (Model, this.model, this.team, this.loop, this.prompts) = (info, model, team, loop, prompts);
+        (Model, this.model, this.team, this.attention, this.loop, this.prompts) = (info, model, team, attention, loop, prompts);
     }
 
     /// <inheritdoc/>
@@ -85,7 +86,8 @@ public sealed partial class LlmEngine : ILlmEngine
         ILogger logger)
     {
         var config = model.Config;
-        var caches = new KvCacheFactory(options.KvCache, new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device));
+        var useKernels = team is not null && options.AttentionBackend != AttentionBackend.Torch;
+        var caches = new KvCacheFactory(options.KvCache, new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device), useKernels);
         var info = new LlmModelInfo
         {
             ModelId = options.ModelId ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(folder.FolderPath)),
@@ -99,7 +101,8 @@ public sealed partial class LlmEngine : ILlmEngine
         var endIds = folder.EosTokenIds.Concat(tokenizer.EosId is { } eos ? [eos] : []).ToHashSet();
         var prompts = new PromptEncoder(tokenizer, chat, folder.Generation?.Sampling ?? new SamplingOptions(), endIds, info.ContextTokens, config.VocabSize, caches,
             options.KvCache.MemoryBytes, TimeProvider.System);
-        var attention = new TorchAttention();
+        IAttentionBackend attention = useKernels ? new CpuAttention(team!) : new TorchAttention();
+        LogAttention(logger, useKernels ? $"CPU kernels, {AttentionKernel.Best.Path}" : "torch operations");
         var loop = new EngineLoop(
             new EngineLoopOptions
             {
@@ -115,12 +118,15 @@ public sealed partial class LlmEngine : ILlmEngine
             },
             batch => model.Forward(batch, attention), tokenizer, logger);
         LogLoaded(logger, info.ModelId, info.Architecture, info.ParameterCount / 1e6, info.Device, info.ContextTokens, options.KvCache.Kind);
-        return new LlmEngine(info, model, team, loop, prompts);
+        return new LlmEngine(info, model, team, attention as IDisposable, loop, prompts);
     }
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Loaded {ModelId} ({Architecture}, {Parameters:F1}M parameters) on {Device}: {ContextTokens} tokens of context, "
         + "{Kind} KV cache")]
     private static partial void LogLoaded(ILogger logger, string modelId, string architecture, double parameters, string device, int contextTokens, KvCacheKind kind);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "Attention: {Backend}")]
+    private static partial void LogAttention(ILogger logger, string backend);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "CPU kernels: {Path}, {Threads} threads; linear layers of up to {MaxRows} rows are theirs, more are torch's")]
     private static partial void LogKernels(ILogger logger, SimdPath path, int threads, int maxRows);
@@ -191,6 +197,7 @@ public sealed partial class LlmEngine : ILlmEngine
         if (Interlocked.Exchange(ref isDisposed, 1) != 0)
             return;
         await Task.Run(loop.Dispose).ConfigureAwait(false);
+        attention?.Dispose();
         model.Dispose();
         team?.Dispose();
     }

@@ -8,7 +8,7 @@ internal sealed class Arguments
     public const string Help = """
         Usage: LocalLlm.Benchmarks COMMAND [options]     (dotnet run -c Release --project tests/LocalLlm.Benchmarks -- COMMAND [options])
 
-          attention [--tokens 4096,16384,65536] [--head-dim 128,64] [--queries 1] [--kernel NAME]
+          attention [--tokens 4096,16384,65536] [--head-dim 128,64] [--queries 1] [--path Vector512]
                       attention over 2-bit pages against torch over the same tokens in bf16 and float32, and against reading the packed bytes
           linear      one row times a weight matrix against torch, and against reading the weights
           quantize    quantise-and-pack of a page

@@ -17,7 +17,7 @@ internal sealed class Machine : IDisposable
     public WorkerTeam Team { get; }
 
     /// <summary>What a table's title says of the machine.</summary>
-    public string Description => $"{Team.Threads} threads, {AttentionKernel.Best.Name}, .NET {Environment.Version}, torch {__version__}";
+    public string Description => $"{Team.Threads} threads, {SimdPaths.Best}, .NET {Environment.Version}, torch {__version__}";
 
     /// <summary>
     /// The least milliseconds of each action. They take turns, so that all see the same minutes of a noisy machine; the first round does not count, and each

@@ -17,6 +17,7 @@ try
     IComparison? comparison = arguments.Command switch
     {
         "attention" => AttentionComparison.Parse(arguments),
+        "decode" => DecodeComparison.Parse(arguments),
         _ => null,
     };
     if (comparison is null)

@@ -14,9 +14,9 @@ internal sealed class KvCacheFactory
     /// <summary>Creates the factory.</summary>
     /// <param name="options">The options; later changes to them have no effect.</param>
     /// <param name="shape">What the model fixes.</param>
-    /// <param name="operations">What paged caches do to their tensors; null for torch operations.</param>
+    /// <param name="useKernels">True where the CPU kernels write rows and pages, false for torch operations; the bits are the same.</param>
     /// <exception cref="ArgumentException">Options or shape are wrong; the message lists everything.</exception>
-    public KvCacheFactory(KvCacheOptions options, KvShape shape, ICacheOperations? operations = null)
+    public KvCacheFactory(KvCacheOptions options, KvShape shape, bool useKernels = false)
     {
         var errors = KvCacheOptionsCheck.Errors(options).Concat(shape.Errors()).ToList();
         if (shape.Layers >= 1 && options.BoundaryLayers > shape.Layers / 2)
@@ -26,7 +26,7 @@ internal sealed class KvCacheFactory
         }
 
         (this.options, Shape) = (options with { }, shape);
-        this.operations = operations ?? new TorchCacheOperations(options.ClipSearch);
+        operations = useKernels ? new CpuCacheOperations(options.ClipSearch) : new TorchCacheOperations(options.ClipSearch);
         if (errors.Count == 0)
         {
             policy = Policy(options);

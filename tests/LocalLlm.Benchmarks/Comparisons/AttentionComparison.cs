@@ -8,24 +8,25 @@ namespace LocalLlm.Benchmarks.Comparisons;
 /// One layer's attention, 32 query heads over 8 KV heads, over 2-bit pages and nothing else, against torch's scaled_dot_product_attention over dense keys and values.
 /// torch gets the query heads of a KV head as rows, its fastest form.
 /// </summary>
-internal sealed class AttentionComparison(int[] tokens, int[] headDims, int queries, int rounds, AttentionKernel kernel) : IComparison
+internal sealed class AttentionComparison(int[] tokens, int[] headDims, int queries, int rounds, SimdPath path) : IComparison
 {
     private const int QueryHeads = 32, KvHeads = 8;
 
     public static AttentionComparison Parse(Arguments arguments)
     {
-        var name = arguments.Text("kernel");
-        var kernel = name is null ? AttentionKernel.Best : AttentionKernel.Supported.FirstOrDefault(k => k.Name == name)
-            ?? throw new ArgumentException($"--kernel is one of {string.Join(", ", AttentionKernel.Supported.Select(k => $"'{k.Name}'"))}, got '{name}'.");
+        var name = arguments.Text("path");
+        var path = name is null ? SimdPaths.Best : Enum.TryParse<SimdPath>(name, out var parsed) && SimdPaths.IsSupported(parsed)
+            ? parsed
+            : throw new ArgumentException($"--path is one of {string.Join(", ", SimdPaths.Supported)}, got '{name}'.");
         return new(arguments.Numbers("tokens", 4096, 16384, 65536), arguments.Numbers("head-dim", 128, 64), arguments.Numbers("queries", 1)[0],
-            arguments.Numbers("rounds", 10)[0], kernel);
+            arguments.Numbers("rounds", 10)[0], path);
     }
 
     public Table Run(Machine machine)
     {
         var table = new Table($"attention over 2-bit pages, {queries} queries: {machine.Description}");
         using var mode = inference_mode();
-        using var work = new AttentionWork(machine.Team, kernel);
+        using var work = new AttentionWork(machine.Team, AttentionKernel.For(path));
         foreach (var headDim in headDims)
         {
             foreach (var count in tokens)

@@ -49,7 +49,7 @@ public sealed class CpuAttentionTests : IDisposable
         var options = new KvCacheOptions { Kind = kind, Window = 32, SinkTokens = 5, KeyBits = 3, BoundaryLayers = 0 };
         int[] chunks = [150, 1, 1, 1, 300, 47];
         using var expectedCache = new KvCacheFactory(options, stream.Shape).Create();
-        using var cache = new KvCacheFactory(options, stream.Shape, new CpuCacheOperations()).Create();
+        using var cache = new KvCacheFactory(options, stream.Shape, useKernels: true).Create();
 
         var expected = stream.Run(new TorchAttention(), expectedCache, chunks, slidingWindow);
         var actual = stream.Run(backend, cache, chunks, slidingWindow);
@@ -74,7 +74,7 @@ public sealed class CpuAttentionTests : IDisposable
         };
         int[] chunks = [400, 1, 299];
         using var expectedCache = new KvCacheFactory(options, stream.Shape).Create();
-        using var cache = new KvCacheFactory(options, stream.Shape, new CpuCacheOperations(clipSearch)).Create();
+        using var cache = new KvCacheFactory(options, stream.Shape, useKernels: true).Create();
 
         var expected = stream.Run(new TorchAttention(), expectedCache, chunks);
         var actual = stream.Run(backend, cache, chunks);
@@ -91,7 +91,7 @@ public sealed class CpuAttentionTests : IDisposable
     {
         const int tokens = 420;
         var stream = new KvStream(new KvShape(2, 2, 16, ScalarType.Float32, CPU), 4, tokens, seed: 3);
-        var factory = new KvCacheFactory(new KvCacheOptions { Kind = kind, Window = 32, SinkTokens = 4 }, stream.Shape, new CpuCacheOperations());
+        var factory = new KvCacheFactory(new KvCacheOptions { Kind = kind, Window = 32, SinkTokens = 4 }, stream.Shape, useKernels: true);
         using var single = factory.Create();
         var expected = stream.Run(backend, single, Enumerable.Repeat(1, tokens), slidingWindow);
 
@@ -115,7 +115,7 @@ public sealed class CpuAttentionTests : IDisposable
     public void Attend_SequencesOfManyLengths_GivesEachWhatItGetsAlone()
     {
         var shape = new KvShape(1, 2, 32, ScalarType.Float32, CPU);
-        var factory = new KvCacheFactory(new KvCacheOptions { Window = 32 }, shape, new CpuCacheOperations());
+        var factory = new KvCacheFactory(new KvCacheOptions { Window = 32 }, shape, useKernels: true);
         var sequences = new[] { 0, 1, 60, 96, 97, 300, 900 }.Select((past, i) => (Past: past, Stream: new KvStream(shape, 4, past + 140, seed: i))).ToList();
         int[] counts = [140, 1, 1, 33, 1, 97, 1]; // prompts of several segments beside single tokens
         var (together, alone) = (sequences.Select(_ => factory.Create()).ToList(), sequences.Select(_ => factory.Create()).ToList());
@@ -150,7 +150,7 @@ public sealed class CpuAttentionTests : IDisposable
     public void Attend_NumberNotFinite_ThrowsAsTheTorchPathDoes(float number, bool inKey)
     {
         var stream = new KvStream(new KvShape(2, 2, 16, ScalarType.Float32, CPU), 2, 300, seed: 8);
-        using var cache = new KvCacheFactory(new KvCacheOptions(), stream.Shape, new CpuCacheOperations()).Create();
+        using var cache = new KvCacheFactory(new KvCacheOptions(), stream.Shape, useKernels: true).Create();
         stream.Append(cache, 150);
         using var scope = NewDisposeScope();
         var plan = cache.PlanAppend(20);

@@ -52,7 +52,7 @@ public class PagedKvCacheTests
         const int tokens = 900;
         var stream = new KvStream(Shape(layers: 3, headDim: 24), 2, tokens, seed: 4);
         var options = CacheCases.Named(name);
-        using var cache = new KvCacheFactory(options, stream.Shape, onKernels ? new CpuCacheOperations(options.ClipSearch) : null).Create();
+        using var cache = new KvCacheFactory(options, stream.Shape, onKernels).Create();
         var simulation = new ResidencySimulation(CacheCases.Named(name));
         foreach (var count in new[] { 70, 30, 1, 300, 1, 1, 97, 200, 200 })
         {

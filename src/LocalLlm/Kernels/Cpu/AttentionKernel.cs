@@ -17,20 +17,20 @@ internal abstract unsafe class AttentionKernel
     /// <summary>Tokens of a tile of rows: their numbers as floats fit the second-level cache beside the queries.</summary>
     public const int RowTileTokens = 64;
 
-    private static readonly AttentionKernel[] All =
-        [new AttentionKernel<Lanes512>("AVX-512"), new AttentionKernel<Lanes256>("AVX2"), new AttentionKernel<Lanes128>("portable, 128 bits")];
-
-    /// <summary>The kernels that run here, the fastest first.</summary>
-    public static IReadOnlyList<AttentionKernel> Supported { get; } = [.. All.Where(k => k.IsSupported)];
-
     /// <summary>The fastest kernel of this processor.</summary>
-    public static AttentionKernel Best => Supported[0];
+    public static AttentionKernel Best { get; } = For(SimdPaths.Best);
 
-    /// <summary>Its instruction set, for the log.</summary>
-    public abstract string Name { get; }
+    /// <summary>Which vectors it uses.</summary>
+    public abstract SimdPath Path { get; }
 
-    /// <summary>True if this processor runs it.</summary>
-    public abstract bool IsSupported { get; }
+    /// <summary>The kernel of a path.</summary>
+    /// <exception cref="NotSupportedException">This processor does not have it.</exception>
+    public static AttentionKernel For(SimdPath path) => SimdPaths.Require(path) switch
+    {
+        SimdPath.Vector512 => new AttentionKernel<Lanes512>(path),
+        SimdPath.Vector256 => new AttentionKernel<Lanes256>(path),
+        _ => new AttentionKernel<Lanes128>(path),
+    };
 
     /// <summary>Channels of a head padded to whole lanes of 16.</summary>
     public static int Channels(int headDim) => (headDim + 15) & ~15;
@@ -65,14 +65,11 @@ internal abstract unsafe class AttentionKernel
 }
 
 /// <inheritdoc/>
-internal sealed unsafe class AttentionKernel<TLanes>(string name) : AttentionKernel
+internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionKernel
     where TLanes : unmanaged, ILanes<TLanes>
 {
     /// <inheritdoc/>
-    public override string Name { get; } = name;
-
-    /// <inheritdoc/>
-    public override bool IsSupported => TLanes.IsSupported;
+    public override SimdPath Path { get; } = path;
 
     /// <inheritdoc/>
     public override void Attend(

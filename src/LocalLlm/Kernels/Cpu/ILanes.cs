@@ -9,9 +9,6 @@ internal unsafe interface ILanes<TSelf> where TSelf : unmanaged, ILanes<TSelf>
     /// <summary>Lanes of a vector: 16, 8 or 4.</summary>
     static abstract int Count { get; }
 
-    /// <summary>True if this processor runs it at full speed.</summary>
-    static abstract bool IsSupported { get; }
-
     /// <summary>All lanes 0.</summary>
     static abstract TSelf Zero { get; }
 

@@ -12,8 +12,6 @@ internal readonly unsafe struct Lanes256(Vector256<float> value) : ILanes<Lanes2
 
     public static int Count => Vector256<float>.Count;
 
-    public static bool IsSupported => Avx2.IsSupported && Fma.IsSupported;
-
     public static Lanes256 Zero => new(Vector256<float>.Zero);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -8,16 +8,17 @@ namespace LocalLlm.Kernels.Cpu;
 /// </summary>
 internal abstract unsafe class LayerOperations
 {
-    private static readonly LayerOperations[] All = [new LayerOperations<Lanes512>(), new LayerOperations<Lanes256>(), new LayerOperations<Lanes128>()];
-
-    /// <summary>The operations that run here, the fastest first.</summary>
-    public static IReadOnlyList<LayerOperations> Supported { get; } = [.. All.Where(o => o.IsSupported)];
-
     /// <summary>The fastest of this processor.</summary>
-    public static LayerOperations Best => Supported[0];
+    public static LayerOperations Best { get; } = For(SimdPaths.Best);
 
-    /// <summary>True if this processor runs it.</summary>
-    public abstract bool IsSupported { get; }
+    /// <summary>The operations of a path.</summary>
+    /// <exception cref="NotSupportedException">This processor does not have it.</exception>
+    public static LayerOperations For(SimdPath path) => SimdPaths.Require(path) switch
+    {
+        SimdPath.Vector512 => new LayerOperations<Lanes512>(),
+        SimdPath.Vector256 => new LayerOperations<Lanes256>(),
+        _ => new LayerOperations<Lanes128>(),
+    };
 
     /// <summary>RMSNorm (arXiv 1910.07467): output = round(x / √(mean x² + ε)) · weight, rounded. With <paramref name="added"/>, first x = round(x + added).</summary>
     /// <param name="type">The type of all.</param>
@@ -65,9 +66,6 @@ internal abstract unsafe class LayerOperations
 internal sealed unsafe class LayerOperations<TLanes> : LayerOperations
     where TLanes : unmanaged, ILanes<TLanes>
 {
-    /// <inheritdoc/>
-    public override bool IsSupported => TLanes.IsSupported;
-
     /// <inheritdoc/>
     public override void Norm(
         NumberType type, byte* x, nint xStride, byte* added, byte* weight, byte* output, nint outputStride, int rows, int width, float epsilon)

@@ -32,9 +32,7 @@ internal sealed unsafe class RowMatmul : IDisposable
     public RowMatmul(WorkerTeam team, SimdPath? path = null)
     {
         this.team = team;
-        Path = path ?? SimdPaths.Best;
-        if (!SimdPaths.IsSupported(Path))
-            throw new NotSupportedException($"This processor does not have {Path}: supported are {string.Join(", ", SimdPaths.Supported)}.");
+        Path = SimdPaths.Require(path ?? SimdPaths.Best);
         works = Path switch
         {
             SimdPath.Vector512 => Works<Lanes512>(),

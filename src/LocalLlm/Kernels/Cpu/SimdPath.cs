@@ -34,4 +34,10 @@ internal static class SimdPaths
         SimdPath.Vector256 => Avx2.IsSupported && Fma.IsSupported,
         _ => true,
     };
+
+    /// <summary>The path, if the processor has it.</summary>
+    /// <exception cref="NotSupportedException">It does not; the message says which it has.</exception>
+    public static SimdPath Require(SimdPath path) => IsSupported(path)
+        ? path
+        : throw new NotSupportedException($"This processor does not have {path}: supported are {string.Join(", ", Supported)}.");
 }

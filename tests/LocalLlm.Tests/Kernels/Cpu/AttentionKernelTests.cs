@@ -10,11 +10,11 @@ public sealed class AttentionKernelTests : IDisposable
 
     public void Dispose() => team.Dispose();
 
-    public static TheoryData<string> Kernels() => [.. AttentionKernel.Supported.Select(k => k.Name)];
+    public static TheoryData<int> Kernels() => [.. SimdPaths.Supported.Select(p => (int)p)];
 
     [Theory]
     [MemberData(nameof(Kernels))]
-    public void Attend_EveryHeadDim_EqualsDoublePrecision(string kernel)
+    public void Attend_EveryHeadDim_EqualsDoublePrecision(int path)
     {
         for (var headDim = 8; headDim <= 256; headDim += headDim < 136 ? 8 : 40)
         {
@@ -22,21 +22,21 @@ public sealed class AttentionKernelTests : IDisposable
             using var test = new AttentionCase(layout, kvHeads: 2, group: 4, queries: 1, NumberType.Float32, seed: headDim);
             test.AddRun(3 * 64, packedKeys: true, packedValues: true);
             test.AddRun(21, packedKeys: false, packedValues: false);
-            Check(test, kernel);
+            Check(test, path);
         }
     }
 
-    public static TheoryData<string, int, int, int, KvScaleFormat> Formats()
+    public static TheoryData<int, int, int, int, KvScaleFormat> Formats()
     {
-        var data = new TheoryData<string, int, int, int, KvScaleFormat>();
-        foreach (var kernel in AttentionKernel.Supported)
+        var data = new TheoryData<int, int, int, int, KvScaleFormat>();
+        foreach (var path in SimdPaths.Supported)
         {
             foreach (var tokens in new[] { 32, 64, 128 })
             {
                 foreach (var (keyBits, valueBits) in new[] { (2, 2), (3, 2), (2, 3), (4, 3), (3, 4), (4, 4) })
                 {
                     foreach (var scales in Enum.GetValues<KvScaleFormat>())
-                        data.Add(kernel.Name, tokens, keyBits, valueBits, scales);
+                        data.Add((int)path, tokens, keyBits, valueBits, scales);
                 }
             }
         }
@@ -46,20 +46,20 @@ public sealed class AttentionKernelTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Formats))]
-    public void Attend_EveryPageFormat_EqualsDoublePrecision(string kernel, int tokens, int keyBits, int valueBits, KvScaleFormat scales)
+    public void Attend_EveryPageFormat_EqualsDoublePrecision(int path, int tokens, int keyBits, int valueBits, KvScaleFormat scales)
     {
         foreach (var headDim in new[] { 48, 80, 128 })
         {
             using var test = new AttentionCase(new PageLayout(tokens, headDim, keyBits, valueBits, scales), 1, 3, 2, NumberType.Float32, seed: tokens + keyBits);
             test.AddRun(2 * tokens, packedKeys: true, packedValues: true);
             test.AddRun(2, packedKeys: false, packedValues: false, isFresh: true);
-            Check(test, kernel);
+            Check(test, path);
         }
     }
 
     [Theory]
     [MemberData(nameof(Kernels))]
-    public void Attend_EveryGroupAndNumberOfQueries_EqualsDoublePrecision(string kernel)
+    public void Attend_EveryGroupAndNumberOfQueries_EqualsDoublePrecision(int path)
     {
         foreach (var group in new[] { 1, 2, 3, 4, 5, 7, 8 })
         {
@@ -69,14 +69,14 @@ public sealed class AttentionKernelTests : IDisposable
                 test.AddRun(96, packedKeys: true, packedValues: true);
                 test.AddRun(37, packedKeys: false, packedValues: false, tileTokens: 32);
                 test.AddRun(queries, packedKeys: false, packedValues: false, isFresh: true, tileTokens: 16);
-                Check(test, kernel);
+                Check(test, path);
             }
         }
     }
 
     [Theory]
     [MemberData(nameof(Kernels))]
-    public void Attend_EveryMixtureOfPagesAndRows_EqualsDoublePrecision(string kernel)
+    public void Attend_EveryMixtureOfPagesAndRows_EqualsDoublePrecision(int path)
     {
         using var test = new AttentionCase(new PageLayout(32, 72, 3, 4), 2, 2, 3, NumberType.Float32, seed: 5);
         test.AddRun(64, packedKeys: true, packedValues: true, listPositions: true);
@@ -85,12 +85,12 @@ public sealed class AttentionKernelTests : IDisposable
         test.AddRun(0, packedKeys: false, packedValues: false);
         test.AddRun(50, packedKeys: false, packedValues: false, listPositions: true);
         test.AddRun(3, packedKeys: false, packedValues: false, isFresh: true);
-        Check(test, kernel);
+        Check(test, path);
     }
 
     [Theory]
     [MemberData(nameof(Kernels))]
-    public void Attend_SlidingWindow_SeesTheWindowOnly(string kernel)
+    public void Attend_SlidingWindow_SeesTheWindowOnly(int path)
     {
         foreach (var window in new[] { 1, 2, 9, 40, 70, 130, 1000 })
         {
@@ -100,14 +100,14 @@ public sealed class AttentionKernelTests : IDisposable
                 test.AddRun(64, packedKeys: true, packedValues: true, listPositions: listPositions);
                 test.AddRun(45, packedKeys: false, packedValues: false, listPositions: listPositions, tileTokens: 16);
                 test.AddRun(9, packedKeys: false, packedValues: false, isFresh: true);
-                Check(test, kernel, window);
+                Check(test, path, window);
             }
         }
     }
 
     [Theory]
     [MemberData(nameof(Kernels))]
-    public void Attend_NarrowTypes_RoundTheOutputOnly(string kernel)
+    public void Attend_NarrowTypes_RoundTheOutputOnly(int path)
     {
         foreach (var (type, tolerance) in new[] { (NumberType.BFloat16, 1.0 / 256), (NumberType.Float16, 1.0 / 2048) })
         {
@@ -117,7 +117,7 @@ public sealed class AttentionKernelTests : IDisposable
                 test.AddRun(64, packedKeys: true, packedValues: true);
                 test.AddRun(19, packedKeys: false, packedValues: false);
                 test.AddRun(5, packedKeys: false, packedValues: false, isFresh: true);
-                using var work = Work(kernel);
+                using var work = Work(path);
                 test.ShouldEqualOracle(work, tolerance + 1e-5); // half a unit of the last place
             }
         }
@@ -125,7 +125,7 @@ public sealed class AttentionKernelTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Kernels))]
-    public void Run_ManySequencesAtOnce_GivesEachItsOwn(string kernel)
+    public void Run_ManySequencesAtOnce_GivesEachItsOwn(int path)
     {
         var cases = Enumerable.Range(1, 9).Select(i =>
         {
@@ -135,7 +135,7 @@ public sealed class AttentionKernelTests : IDisposable
             test.AddRun(i % 3 + 1, packedKeys: false, packedValues: false, isFresh: true);
             return test;
         }).ToList();
-        using var work = Work(kernel);
+        using var work = Work(path);
         foreach (var test in cases)
             work.Add(test.Request(), test.Layout, [.. test.Runs]);
 
@@ -150,7 +150,7 @@ public sealed class AttentionKernelTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Kernels))]
-    public void Attend_AnySequence_EqualsDoublePrecision(string kernel)
+    public void Attend_AnySequence_EqualsDoublePrecision(int path)
     {
         var shapes = Gen.Select(Gen.Int[1, 12], Gen.Int[1, 3], Gen.Int[1, 6], Gen.Int[1, 9], Gen.OneOf(Gen.Const(32), Gen.Const(64), Gen.Const(128)), Gen.Int[0, 3], Gen.Int[0, 100], Gen.Int[1, 400]);
         shapes.Sample(
@@ -161,7 +161,7 @@ public sealed class AttentionKernelTests : IDisposable
                 test.AddRun(pages * tokens, packedKeys: true, packedValues: true);
                 test.AddRun(rows, packedKeys: false, packedValues: false);
                 test.AddRun(queries, packedKeys: false, packedValues: false, isFresh: true);
-                Check(test, kernel, window % 3 == 0 ? window : int.MaxValue);
+                Check(test, path, window % 3 == 0 ? window : int.MaxValue);
             },
             iter: 60,
             threads: 1);
@@ -183,11 +183,11 @@ public sealed class AttentionKernelTests : IDisposable
         Should.Throw<ArgumentException>(() => work.Add(test.Request(), test.Layout, [])).Message.ShouldContain("no token");
     }
 
-    private void Check(AttentionCase test, string kernel, int window = int.MaxValue)
+    private void Check(AttentionCase test, int path, int window = int.MaxValue)
     {
-        using var work = Work(kernel);
+        using var work = Work(path);
         test.ShouldEqualOracle(work, 1e-5, window);
     }
 
-    private AttentionWork Work(string kernel) => new(team, AttentionKernel.Supported.Single(k => k.Name == kernel));
+    private AttentionWork Work(int path) => new(team, AttentionKernel.For((SimdPath)path));
 }

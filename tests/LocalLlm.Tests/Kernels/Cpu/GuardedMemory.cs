@@ -37,6 +37,9 @@ internal sealed unsafe partial class GuardedMemory : IDisposable
     /// <summary>The first byte.</summary>
     public byte* Pointer { get; }
 
+    /// <summary>The address of the first byte.</summary>
+    public nint Address => (nint)Pointer;
+
     /// <summary>How many bytes may be used.</summary>
     public int Bytes { get; }
 

@@ -15,10 +15,10 @@ public sealed unsafe class LayerOperationsTests
     public static TheoryData<int, ScalarType> Cases()
     {
         var data = new TheoryData<int, ScalarType>();
-        for (var i = 0; i < LayerOperations.Supported.Count; i++)
+        foreach (var path in SimdPaths.Supported)
         {
             foreach (var type in new[] { ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16 })
-                data.Add(i, type);
+                data.Add((int)path, type);
         }
 
         return data;
@@ -26,7 +26,7 @@ public sealed unsafe class LayerOperationsTests
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public void Norm_WithAndWithoutAnAddition_EqualsTorch(int index, ScalarType type)
+    public void Norm_WithAndWithoutAnAddition_EqualsTorch(int path, ScalarType type)
     {
         foreach (var width in new[] { 1, 8, 40, 64, 100 })
         {
@@ -35,12 +35,12 @@ public sealed unsafe class LayerOperationsTests
             var output = empty(3, width, type);
             var sum = x + added;
 
-            LayerOperations.Supported[index].Norm(
+            LayerOperations.For((SimdPath)path).Norm(
                 NumberTypes.Of(type), Pointer(x), width, Pointer(added), Pointer(weight), Pointer(output), width, 3, width, 1e-5f);
 
             ShouldBeClose(x, sum, 0, type);
             ShouldBeClose(output, TorchNorm(sum, weight), 4, type);
-            LayerOperations.Supported[index].Norm(NumberTypes.Of(type), Pointer(x), width, null, Pointer(weight), Pointer(x), width, 3, width, 1e-5f);
+            LayerOperations.For((SimdPath)path).Norm(NumberTypes.Of(type), Pointer(x), width, null, Pointer(weight), Pointer(x), width, 3, width, 1e-5f);
             ShouldBeClose(x, TorchNorm(sum, weight), 4, type); // in place
         }
 
@@ -53,7 +53,7 @@ public sealed unsafe class LayerOperationsTests
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public void Rotate_PartOfTheHeads_EqualsTheFormula(int index, ScalarType type)
+    public void Rotate_PartOfTheHeads_EqualsTheFormula(int path, ScalarType type)
     {
         foreach (var (headDim, rotaryDim) in new[] { (8, 8), (64, 64), (96, 40), (128, 128) })
         {
@@ -67,7 +67,7 @@ public sealed unsafe class LayerOperationsTests
             expected.narrow(1, 0, rotated).narrow(2, 0, half).copy_((a * cosine) - (b * sine));
             expected.narrow(1, 0, rotated).narrow(2, half, half).copy_((b * cosine) + (a * sine));
 
-            LayerOperations.Supported[index].Rotate(
+            LayerOperations.For((SimdPath)path).Rotate(
                 NumberTypes.Of(type), Pointer(x), heads * headDim, rows, rotated, headDim, rotaryDim, (float*)Pointer(cosine), (float*)Pointer(sine));
 
             ShouldBeClose(x, expected, 2, type, smallest: 1); // a difference of two products
@@ -76,7 +76,7 @@ public sealed unsafe class LayerOperationsTests
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public void SwiGlu_AnyNumbers_EqualsTorch(int index, ScalarType type)
+    public void SwiGlu_AnyNumbers_EqualsTorch(int path, ScalarType type)
     {
         foreach (var width in new[] { 1, 16, 33, 200 })
         {
@@ -86,7 +86,7 @@ public sealed unsafe class LayerOperationsTests
             gateUp[1, 0] = 100;
             var output = empty(2, width, type);
 
-            LayerOperations.Supported[index].SwiGlu(NumberTypes.Of(type), Pointer(gateUp), Pointer(output), 2, width);
+            LayerOperations.For((SimdPath)path).SwiGlu(NumberTypes.Of(type), Pointer(gateUp), Pointer(output), 2, width);
 
             ShouldBeClose(output, nn.functional.silu(gateUp.narrow(1, 0, width)) * gateUp.narrow(1, width, width), 4, type);
         }
@@ -94,26 +94,26 @@ public sealed unsafe class LayerOperationsTests
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public void Add_AnyNumbers_EqualsTorch(int index, ScalarType type)
+    public void Add_AnyNumbers_EqualsTorch(int path, ScalarType type)
     {
         using var scope = NewDisposeScope();
         var (x, added) = (Random(type, 77), Random(type, 77));
         var expected = x + added;
 
-        LayerOperations.Supported[index].Add(NumberTypes.Of(type), Pointer(x), Pointer(added), 77);
+        LayerOperations.For((SimdPath)path).Add(NumberTypes.Of(type), Pointer(x), Pointer(added), 77);
 
         ShouldBeClose(x, expected, 0, type);
     }
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public void Norm_NotANumber_StaysOne(int index, ScalarType type)
+    public void Norm_NotANumber_StaysOne(int path, ScalarType type)
     {
         using var scope = NewDisposeScope();
         var (x, weight) = (Random(type, 1, 40), Random(type, 40));
         x[0, 7] = float.NaN;
 
-        LayerOperations.Supported[index].Norm(NumberTypes.Of(type), Pointer(x), 40, null, Pointer(weight), Pointer(x), 40, 1, 40, 1e-5f);
+        LayerOperations.For((SimdPath)path).Norm(NumberTypes.Of(type), Pointer(x), 40, null, Pointer(weight), Pointer(x), 40, 1, 40, 1e-5f);
 
         KvStream.Floats(x).ShouldAllBe(f => float.IsNaN(f));
     }

@@ -11,7 +11,7 @@ public sealed class RowMatmulTests : IDisposable
 
     /// <summary>Paths this process has; a re-run with instructions switched off has fewer.</summary>
     public static TheoryData<string, string> PathsAndTypes =>
-        [.. from path in SimdPaths.Supported from element in Enum.GetValues<RowElement>() select (path.ToString(), element.ToString())];
+        [.. from path in SimdPaths.Supported from element in Enum.GetValues<NumberType>() select (path.ToString(), element.ToString())];
 
     [Theory]
     [MemberData(nameof(PathsAndTypes))]
@@ -21,7 +21,7 @@ public sealed class RowMatmulTests : IDisposable
         foreach (var k in new[] { 1, 3, 7, 8, 15, 16, 17, 24, 31, 32, 33, 40, 63, 64, 65, 72, 127, 128, 200, 256 })
         {
             foreach (var n in new[] { 1, 2, 3, 4, 5, 8, 11, 64 })
-                Check(matmul, Enum.Parse<RowElement>(element), rows: 1 + ((k + n) % 16), n, k, hasBias: (k + n) % 2 == 0);
+                Check(matmul, Enum.Parse<NumberType>(element), rows: 1 + ((k + n) % 16), n, k, hasBias: (k + n) % 2 == 0);
         }
     }
 
@@ -33,7 +33,7 @@ public sealed class RowMatmulTests : IDisposable
         for (var rows = 1; rows <= RowMatmul.MaxRows; rows++)
         {
             foreach (var hasBias in new[] { false, true })
-                Check(matmul, Enum.Parse<RowElement>(element), rows, n: 37, k: 75, hasBias);
+                Check(matmul, Enum.Parse<NumberType>(element), rows, n: 37, k: 75, hasBias);
         }
     }
 
@@ -43,7 +43,7 @@ public sealed class RowMatmulTests : IDisposable
     {
         // So large that a claim is cut by its bytes, not by the number of threads, and the last claim is a short one.
         using var matmul = new RowMatmul(team, Enum.Parse<SimdPath>(path));
-        Check(matmul, Enum.Parse<RowElement>(element), rows: 3, n: 4095, k: 2056, hasBias: true);
+        Check(matmul, Enum.Parse<NumberType>(element), rows: 3, n: 4095, k: 2056, hasBias: true);
     }
 
     [Theory]
@@ -52,14 +52,14 @@ public sealed class RowMatmulTests : IDisposable
     {
         using var matmul = new RowMatmul(team, Enum.Parse<SimdPath>(path));
         Gen.Select(Gen.Int[1, 16], Gen.Int[1, 150], Gen.Int[1, 300], Gen.Bool)
-            .Sample((rows, n, k, hasBias) => Check(matmul, Enum.Parse<RowElement>(element), rows, n, k, hasBias), iter: 60, threads: 1);
+            .Sample((rows, n, k, hasBias) => Check(matmul, Enum.Parse<NumberType>(element), rows, n, k, hasBias), iter: 60, threads: 1);
     }
 
     [Theory]
     [MemberData(nameof(PathsAndTypes))]
     public void Multiply_NotFinite_Propagates(string path, string element)
     {
-        var type = Enum.Parse<RowElement>(element);
+        var type = Enum.Parse<NumberType>(element);
         using var matmul = new RowMatmul(team, Enum.Parse<SimdPath>(path));
         const int k = 75, n = 6;
         // In a whole vector, in its second half and in the tail.
@@ -77,7 +77,7 @@ public sealed class RowMatmulTests : IDisposable
         }
 
         // Too large for the type: infinity, as rounding to nearest has it, never a NaN or a wrapped number.
-        var large = type == RowElement.Float16 ? 65504.0 : Stored(type, type == RowElement.Float32 ? float.MaxValue : 3.38e38);
+        var large = type == NumberType.Float16 ? 65504.0 : Stored(type, type == NumberType.Float32 ? float.MaxValue : 3.38e38);
         Run(matmul, type, [large, large], 2, [2], 1, 1, null).ShouldBe([double.PositiveInfinity, double.PositiveInfinity]);
     }
 
@@ -85,8 +85,8 @@ public sealed class RowMatmulTests : IDisposable
     [MemberData(nameof(PathsAndTypes))]
     public void Multiply_ByOne_KeepsEveryStoredNumber(string path, string element)
     {
-        var type = Enum.Parse<RowElement>(element);
-        if (type == RowElement.Float32)
+        var type = Enum.Parse<NumberType>(element);
+        if (type == NumberType.Float32)
             return;
         // All 65,536 numbers of the type, subnormal ones too: each as a weight, in vectors and in the tail, and back.
         using var matmul = new RowMatmul(team, Enum.Parse<SimdPath>(path));
@@ -96,7 +96,7 @@ public sealed class RowMatmulTests : IDisposable
         var weights = MemoryMarshal.Cast<byte, ushort>(w.Span);
         for (var i = 0; i < weights.Length; i++)
             weights[i] = (ushort)i;
-        var one = type == RowElement.BFloat16 ? (ushort)0x3F80 : BitConverter.HalfToUInt16Bits((Half)1);
+        var one = type == NumberType.BFloat16 ? (ushort)0x3F80 : BitConverter.HalfToUInt16Bits((Half)1);
         for (var column = 0; column < 16; column++)
         {
             // -0 elsewhere would change +0 to itself and -0 to itself alike; 0 · infinity would not, so the others are taken as they come.
@@ -119,7 +119,7 @@ public sealed class RowMatmulTests : IDisposable
     {
         // 1 + 2^-8 lies between 1 and 1 + 2^-7: to the even one, 1. 1 + 3·2^-8 goes up to 1 + 2^-6.
         using var matmul = new RowMatmul(team);
-        Run(matmul, RowElement.BFloat16, [1, 1], 1, [1, 1.0 / 256, 1, 3.0 / 256], 2, 2, null).ShouldBe([1, 1 + (1.0 / 64)]);
+        Run(matmul, NumberType.BFloat16, [1, 1], 1, [1, 1.0 / 256, 1, 3.0 / 256], 2, 2, null).ShouldBe([1, 1 + (1.0 / 64)]);
     }
 
     [Fact]
@@ -127,11 +127,11 @@ public sealed class RowMatmulTests : IDisposable
     {
         using var matmul = new RowMatmul(team);
         using var memory = new GuardedMemory(64 * 64 * 4);
-        matmul.Multiply(RowElement.Float32, memory.Address, 1, memory.Address, 8, 64, 0, memory.Address + 8192);
+        matmul.Multiply(NumberType.Float32, memory.Address, 1, memory.Address, 8, 64, 0, memory.Address + 8192);
 
         var before = GC.GetAllocatedBytesForCurrentThread();
         for (var i = 0; i < 50; i++)
-            matmul.Multiply(RowElement.Float32, memory.Address, 1, memory.Address, 8, 64, 0, memory.Address + 8192);
+            matmul.Multiply(NumberType.Float32, memory.Address, 1, memory.Address, 8, 64, 0, memory.Address + 8192);
 
         GC.GetAllocatedBytesForCurrentThread().ShouldBe(before);
     }
@@ -140,15 +140,15 @@ public sealed class RowMatmulTests : IDisposable
     public void Multiply_OutOfRange_IsRefused()
     {
         using var matmul = new RowMatmul(team);
-        Should.Throw<ArgumentOutOfRangeException>(() => matmul.Multiply(RowElement.Float32, 0, 0, 0, 4, 4, 0, 0));
-        Should.Throw<ArgumentOutOfRangeException>(() => matmul.Multiply(RowElement.Float32, 0, 17, 0, 4, 4, 0, 0));
-        Should.Throw<ArgumentOutOfRangeException>(() => matmul.Multiply(RowElement.Float32, 0, 1, 0, 0, 4, 0, 0));
-        Should.Throw<ArgumentOutOfRangeException>(() => matmul.Multiply(RowElement.Float32, 0, 1, 0, 4, 0, 0, 0));
+        Should.Throw<ArgumentOutOfRangeException>(() => matmul.Multiply(NumberType.Float32, 0, 0, 0, 4, 4, 0, 0));
+        Should.Throw<ArgumentOutOfRangeException>(() => matmul.Multiply(NumberType.Float32, 0, 17, 0, 4, 4, 0, 0));
+        Should.Throw<ArgumentOutOfRangeException>(() => matmul.Multiply(NumberType.Float32, 0, 1, 0, 0, 4, 0, 0));
+        Should.Throw<ArgumentOutOfRangeException>(() => matmul.Multiply(NumberType.Float32, 0, 1, 0, 4, 0, 0, 0));
     }
 
     public void Dispose() => team.Dispose();
 
-    private static void Check(RowMatmul matmul, RowElement type, int rows, int n, int k, bool hasBias)
+    private static void Check(RowMatmul matmul, NumberType type, int rows, int n, int k, bool hasBias)
     {
         var random = new Random((((rows * 1000) + n) * 1000) + k);
         double[] Numbers(int count) => [.. Enumerable.Range(0, count).Select(_ => Stored(type, (random.NextDouble() * 2) - 1))];
@@ -157,7 +157,7 @@ public sealed class RowMatmulTests : IDisposable
         var y = Run(matmul, type, x, rows, w, n, k, bias);
 
         // Half a unit of the type, and the error of a float32 sum of k products of numbers below 1.
-        var unit = type switch { RowElement.BFloat16 => 1.0 / 256, RowElement.Float16 => 1.0 / 2048, _ => 0 };
+        var unit = type switch { NumberType.BFloat16 => 1.0 / 256, NumberType.Float16 => 1.0 / 2048, _ => 0 };
         for (var row = 0; row < rows; row++)
         {
             for (var output = 0; output < n; output++)
@@ -178,7 +178,7 @@ public sealed class RowMatmulTests : IDisposable
         }
     }
 
-    private static double[] Run(RowMatmul matmul, RowElement type, double[] x, int rows, double[] w, int n, int k, double[]? bias)
+    private static double[] Run(RowMatmul matmul, NumberType type, double[] x, int rows, double[] w, int n, int k, double[]? bias)
     {
         using var xMemory = Memory(type, x);
         using var wMemory = Memory(type, w);
@@ -188,7 +188,7 @@ public sealed class RowMatmulTests : IDisposable
         return [.. Enumerable.Range(0, rows * n).Select(i => Read(type, yMemory.Span, i))];
     }
 
-    private static GuardedMemory Memory(RowElement type, double[] values)
+    private static GuardedMemory Memory(NumberType type, double[] values)
     {
         var memory = new GuardedMemory(values.Length * Bytes(type));
         for (var i = 0; i < values.Length; i++)
@@ -196,27 +196,27 @@ public sealed class RowMatmulTests : IDisposable
         return memory;
     }
 
-    private static int Bytes(RowElement type) => type == RowElement.Float32 ? 4 : 2;
+    private static int Bytes(NumberType type) => type == NumberType.Float32 ? 4 : 2;
 
-    private static double Stored(RowElement type, double value)
+    private static double Stored(NumberType type, double value)
     {
         Span<byte> bytes = stackalloc byte[4];
         Write(type, bytes, 0, value);
         return Read(type, bytes, 0);
     }
 
-    private static double Read(RowElement type, Span<byte> bytes, int index) => type switch
+    private static double Read(NumberType type, Span<byte> bytes, int index) => type switch
     {
-        RowElement.BFloat16 => BitConverter.UInt32BitsToSingle((uint)MemoryMarshal.Cast<byte, ushort>(bytes)[index] << 16),
-        RowElement.Float16 => (double)MemoryMarshal.Cast<byte, Half>(bytes)[index],
+        NumberType.BFloat16 => BitConverter.UInt32BitsToSingle((uint)MemoryMarshal.Cast<byte, ushort>(bytes)[index] << 16),
+        NumberType.Float16 => (double)MemoryMarshal.Cast<byte, Half>(bytes)[index],
         _ => MemoryMarshal.Cast<byte, float>(bytes)[index],
     };
 
-    private static void Write(RowElement type, Span<byte> bytes, int index, double value)
+    private static void Write(NumberType type, Span<byte> bytes, int index, double value)
     {
-        if (type == RowElement.BFloat16)
+        if (type == NumberType.BFloat16)
             MemoryMarshal.Cast<byte, ushort>(bytes)[index] = (ushort)(BitConverter.SingleToUInt32Bits((float)value) >> 16);   // Cut, not rounded: any number will do.
-        else if (type == RowElement.Float16)
+        else if (type == NumberType.Float16)
             MemoryMarshal.Cast<byte, Half>(bytes)[index] = (Half)value;
         else
             MemoryMarshal.Cast<byte, float>(bytes)[index] = (float)value;
