@@ -19,16 +19,15 @@ internal sealed class RowKernels : IDisposable
 
     private readonly RowMatmul matmul;
 
-    private RowKernels(RowMatmul matmul, int maxRows) => (this.matmul, MaxRows) = (matmul, maxRows);
+    /// <summary>Creates kernels that are used for as many rows as they can multiply.</summary>
+    /// <param name="team">The threads.</param>
+    public RowKernels(WorkerTeam team) => matmul = new RowMatmul(team);
 
-    /// <summary>The most rows for which the kernels are used; 0 for none.</summary>
-    public int MaxRows { get; private init; }
+    /// <summary>The most rows for which the kernels are used, at most <see cref="RowMatmul.MaxRows"/>; 0 for none.</summary>
+    public int MaxRows { get; set; } = RowMatmul.MaxRows;
 
     /// <summary>Which vectors they use.</summary>
     public SimdPath Path => matmul.Path;
-
-    /// <summary>Kernels used up to a given number of rows, at most <see cref="RowMatmul.MaxRows"/>.</summary>
-    public static RowKernels UpTo(int maxRows, WorkerTeam team) => new(new RowMatmul(team), maxRows);
 
     /// <summary>Times the kernels against torch on a weight of the model and uses them up to the row count where torch is faster; takes some 50 ms.</summary>
     /// <param name="team">The threads.</param>
@@ -37,25 +36,26 @@ internal sealed class RowKernels : IDisposable
     {
         using var scope = NewDisposeScope();
         using var mode = inference_mode();
-        var matmul = new RowMatmul(team);
+        var kernels = new RowKernels(team);
         try
         {
-            var kernel = new Linear(weight, null, new RowKernels(matmul, RowMatmul.MaxRows));
-            using var inputs = ones([RowMatmul.MaxRows, weight.shape[1]], weight.dtype);
+            var layer = new Linear(weight, null, kernels);
+            var inputs = ones([RowMatmul.MaxRows, weight.shape[1]], weight.dtype);
             var maxRows = 0;
             foreach (var rows in TriedRows)
             {
-                using var x = inputs.narrow(0, 0, rows);
-                if (Time(() => kernel.Apply(x)) > Time(() => linear(x, weight)))
+                var x = inputs.narrow(0, 0, rows);
+                if (Time(() => layer.Apply(x)) > Time(() => linear(x, weight)))
                     break;
                 maxRows = rows;
             }
 
-            return new RowKernels(matmul, maxRows);
+            kernels.MaxRows = maxRows;
+            return kernels;
         }
         catch
         {
-            matmul.Dispose();
+            kernels.Dispose();
             throw;
         }
     }

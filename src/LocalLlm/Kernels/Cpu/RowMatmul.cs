@@ -95,7 +95,7 @@ internal sealed unsafe class RowMatmul : IDisposable
         return wideInputs;
     }
 
-    /// <summary>One call's arguments, and the loops over them; generic code is below, so that this needs no knowledge of types.</summary>
+    /// <summary>One call's arguments, and the loops over them, whatever the types.</summary>
     private abstract class RowWork : ParallelWork
     {
         public int Items { get; protected set; }

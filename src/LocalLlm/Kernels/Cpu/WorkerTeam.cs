@@ -171,7 +171,9 @@ internal sealed class WorkerTeam : IDisposable
         Volatile.Write(ref counters.Running, 0);
     }
 
-    /// <summary>What the threads share, each on cache lines of its own (two, for the prefetcher of neighbours), so that a claim does not slow those who watch.</summary>
+    /// <summary>
+    /// What the threads share, each on cache lines of its own (two, for the prefetcher of neighbours), so that a claim does not slow those who watch.
+    /// </summary>
     [StructLayout(LayoutKind.Explicit, Size = 6 * 128)]
     private struct Counters
     {

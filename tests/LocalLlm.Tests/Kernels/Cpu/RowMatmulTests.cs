@@ -99,7 +99,7 @@ public sealed class RowMatmulTests : IDisposable
         var one = type == NumberType.BFloat16 ? (ushort)0x3F80 : BitConverter.HalfToUInt16Bits((Half)1);
         for (var column = 0; column < 16; column++)
         {
-            // -0 elsewhere would change +0 to itself and -0 to itself alike; 0 · infinity would not, so the others are taken as they come.
+            // Rows with an infinity or NaN are left out: 0 times it is NaN.
             var inputs = MemoryMarshal.Cast<byte, ushort>(x.Span);
             inputs.Clear();
             inputs[column] = one;

@@ -1,0 +1,131 @@
+using LocalLlm.Interop;
+using LocalLlm.Kernels.Cpu;
+using LocalLlm.KvCache;
+using LocalLlm.Loading;
+using LocalLlm.Models;
+using LocalLlm.Tests.Loading;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Models;
+
+/// <summary>Linear layers and whole models on the row kernels against the same on torch.</summary>
+public sealed class LinearTests : IDisposable
+{
+    private readonly WorkerTeam team = new(2);
+    private readonly CheckpointWriter writer = new();
+
+    public LinearTests() => LibTorch.EnsureLoaded();
+
+    [Theory]
+    [InlineData(ScalarType.BFloat16, 1.0 / 128, 1e-3)]
+    [InlineData(ScalarType.Float16, 1.0 / 1024, 1e-4)]
+    [InlineData(ScalarType.Float32, 1e-6, 3e-5)]
+    public void Apply_OnKernels_EqualsTorchToRounding(ScalarType type, double unit, double sumError)
+    {
+        using var scope = NewDisposeScope();
+        using var generator = new Generator(5);
+        using var kernels = new RowKernels(team);
+        var weight = randn([96, 200], generator: generator).to(type);
+        var bias = randn([96], generator: generator).to(type);
+        for (var rows = 1; rows <= 17; rows++)
+        {
+            var x = randn([rows, 200], generator: generator).to(type);
+            foreach (var b in new[] { null, bias })
+            {
+                var ours = new Linear(weight, b, kernels).Apply(x);
+                var theirs = new Linear(weight, b, null).Apply(x);
+                ours.shape.ShouldBe(theirs.shape);
+                ours.dtype.ShouldBe(type);
+                var difference = (ours.to(ScalarType.Float64) - theirs.to(ScalarType.Float64)).abs();
+                // One unit of the result's own size, and the order of the additions: 200 products that sum to 130 in size, in float32.
+                var allowed = (theirs.to(ScalarType.Float64).abs() * unit) + sumError;
+                (difference - allowed).max().item<double>().ShouldBeLessThanOrEqualTo(0, $"{rows} rows");
+            }
+        }
+    }
+
+    [Fact]
+    public void Apply_ViewThatIsNotContiguous_EqualsTorch()
+    {
+        using var scope = NewDisposeScope();
+        using var kernels = new RowKernels(team);
+        var weight = randn(12, 20);
+        var x = randn(20, 3).t();
+
+        var difference = new Linear(weight, null, kernels).Apply(x) - new Linear(weight, null, null).Apply(x);
+        difference.abs().max().item<float>().ShouldBeLessThan(1e-4f);
+    }
+
+    [Fact]
+    public void Apply_WrongInput_IsRefused()
+    {
+        using var scope = NewDisposeScope();
+        using var kernels = new RowKernels(team);
+        var linear = new Linear(zeros(4, 8), null, kernels);
+
+        Should.Throw<ArgumentException>(() => linear.Apply(zeros(1, 7))).Message.ShouldContain("[T, 8]");
+        Should.Throw<ArgumentException>(() => linear.Apply(zeros([1, 8], ScalarType.BFloat16))).Message.ShouldContain("BFloat16");
+        linear.Apply(zeros(0, 8)).shape.ShouldBe([0, 4]);
+    }
+
+    [Fact]
+    public void Calibrate_AnyMatrix_ChoosesATriedCountAndLeavesNoTensor()
+    {
+        using var weight = ones([256, 128], ScalarType.BFloat16);
+        var before = LiveTensors.Count;
+
+        using var kernels = RowKernels.Calibrate(team, weight);
+
+        kernels.MaxRows.ShouldBeOneOf(0, 1, 2, 4, 8, 12, 16);
+        LiveTensors.Count.ShouldBe(before);
+    }
+
+    [Theory]
+    [InlineData("Qwen2ForCausalLM", WeightType.Float32, 1e-5)]
+    [InlineData("LlamaForCausalLM", WeightType.Float32, 1e-5)]
+    [InlineData("LlamaForCausalLM", WeightType.BFloat16, 0.05)]
+    [InlineData("LlamaForCausalLM", WeightType.Float16, 0.005)]
+    public void Forward_OnKernels_EqualsTorch(string architecture, WeightType type, double tolerance)
+    {
+        var config = RandomCheckpoint.Config(architecture);
+        writer.WriteModel(config, RandomCheckpoint.Tensors(config, "BF16"));
+        var ids = RandomCheckpoint.Ids(config, 24);
+
+        using var folder = ModelFolder.Open(writer.FolderPath);
+        using var torchModel = DecoderModel.Load(folder, CPU, type);
+        using var kernelModel = DecoderModel.Load(folder, CPU, type, team: team);
+        kernelModel.RowKernels!.MaxRows = RowMatmul.MaxRows;
+
+        foreach (var chunk in new[] { 1, 5, 24 })
+        {
+            var expected = Logits(torchModel, ids, chunk);
+            var actual = Logits(kernelModel, ids, chunk);
+            ModelRun.RelativeError(actual, [.. expected.Select(row => row.Select(v => (double)v).ToArray())]).ShouldBeLessThan(tolerance, $"chunks of {chunk}");
+        }
+    }
+
+    [Fact]
+    public void Load_WithATeam_CalibratesOnTheModel()
+    {
+        var config = RandomCheckpoint.Config("LlamaForCausalLM");
+        writer.WriteModel(config, RandomCheckpoint.Tensors(config));
+        using var folder = ModelFolder.Open(writer.FolderPath);
+        using var model = DecoderModel.Load(folder, CPU, team: team);
+
+        model.RowKernels.ShouldNotBeNull().Path.ShouldBe(SimdPaths.Best);
+        Logits(model, RandomCheckpoint.Ids(config, 5), 1).Length.ShouldBe(5);
+    }
+
+    public void Dispose()
+    {
+        writer.Dispose();
+        team.Dispose();
+    }
+
+    private static float[][] Logits(DecoderModel model, int[] ids, int chunk)
+    {
+        using var cache = new DenseKvCache(ModelRun.Shape(model));
+        return [.. ids.Chunk(chunk).SelectMany(part => ModelRun.Step(model, cache, part, [.. Enumerable.Range(0, part.Length)]))];
+    }
+}
