@@ -47,6 +47,9 @@ internal sealed class DecoderModel : IDisposable
     /// <summary>What multiplies few rows; null where torch multiplies all.</summary>
     public RowKernels? RowKernels { get; }
 
+    /// <summary>The matrices that a decode step multiplies by, each once.</summary>
+    public IEnumerable<Tensor> LinearWeights => weights.Layers.SelectMany(l => new[] { l.Qkv, l.Output, l.GateUp, l.Down }).Append(weights.Head);
+
     /// <summary>Time spent in linear layers so far; of a GPU, the time it takes to ask for them.</summary>
     public TimeSpan LinearTime => Stopwatch.GetElapsedTime(0, linearTicks);
 

@@ -15,7 +15,7 @@ internal sealed class RowKernels : IDisposable
     /// <summary>The row counts that are tried; what a count is faster for holds up to the next one.</summary>
     private static readonly int[] TriedRows = [1, 2, 4, 8, 12, RowMatmul.MaxRows];
 
-    private static readonly TimeSpan TryTime = TimeSpan.FromMilliseconds(4);
+    private static readonly TimeSpan TryTime = TimeSpan.FromMilliseconds(8);
 
     private readonly RowMatmul matmul;
 
@@ -29,7 +29,7 @@ internal sealed class RowKernels : IDisposable
     /// <summary>Which vectors they use.</summary>
     public SimdPath Path => matmul.Path;
 
-    /// <summary>Times the kernels against torch on a weight of the model and uses them up to the row count where torch is faster; takes some 50 ms.</summary>
+    /// <summary>Times the kernels against torch on a weight of the model and uses them up to the row count where torch is faster; takes 0.1 to 0.3 seconds.</summary>
     /// <param name="team">The threads.</param>
     /// <param name="weight">[N, K]: a matrix that is typical for the time of a step, the larger the better.</param>
     public static RowKernels Calibrate(WorkerTeam team, Tensor weight)
@@ -71,7 +71,7 @@ internal sealed class RowKernels : IDisposable
     {
         var shortest = TimeSpan.MaxValue;
         var start = Stopwatch.GetTimestamp();
-        for (var i = 0; i < 4 || Stopwatch.GetElapsedTime(start) < TryTime; i++)
+        for (var i = 0; i < 6 || Stopwatch.GetElapsedTime(start) < TryTime; i++)
         {
             var began = Stopwatch.GetTimestamp();
             run().Dispose();

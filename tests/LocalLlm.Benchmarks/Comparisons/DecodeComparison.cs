@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using LocalLlm.Attention;
 using LocalLlm.Batching;
+using LocalLlm.Interop;
 using LocalLlm.Kernels.Cpu;
 using LocalLlm.KvCache;
 using LocalLlm.Loading;
@@ -32,8 +33,8 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
         var shape = new KvShape(layers, kernels.Config.KvHeads, kernels.Config.HeadDim, kernels.Type, CPU);
         foreach (var depth in depths)
         {
-            Decode(table, "ours", "LogQuant", kernels, fused, new KvCacheFactory(options.LogQuant, shape, useKernels: true), depth);
-            Decode(table, "ours", "dense", kernels, fused, new KvCacheFactory(options.Dense, shape), depth);
+            Decode(table, machine, "ours", "LogQuant", kernels, fused, new KvCacheFactory(options.LogQuant, shape, useKernels: true), depth);
+            Decode(table, machine, "ours", "dense", kernels, fused, new KvCacheFactory(options.Dense, shape), depth);
         }
 
         foreach (var depth in prefillDepths)
@@ -47,14 +48,14 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
             // The same weights on torch's operations alone.
             using var torchModel = DecoderModel.Load(folder, CPU, WeightType.BFloat16);
             var torch = new TorchAttention();
-            Decode(table, "torch", "dense", torchModel, torch, new KvCacheFactory(options.Dense, shape), 0);
-            Decode(table, "torch", "LogQuant", torchModel, torch, new KvCacheFactory(options.LogQuant, shape), 0);
+            Decode(table, machine, "torch", "dense", torchModel, torch, new KvCacheFactory(options.Dense, shape), 0);
+            Decode(table, machine, "torch", "LogQuant", torchModel, torch, new KvCacheFactory(options.LogQuant, shape), 0);
         }
 
         return table;
     }
 
-    private void Decode(Table table, string operations, string kind, DecoderModel model, IAttentionBackend backend, KvCacheFactory caches, int depth)
+    private void Decode(Table table, Machine machine, string operations, string kind, DecoderModel model, IAttentionBackend backend, KvCacheFactory caches, int depth)
     {
         using var cache = caches.Create();
         Fill(cache, caches.Shape, depth);
@@ -64,6 +65,7 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
         token = Step(model, clock, cache, sampler, [token]);
         // The median step: another process's moment on the machine shall not decide.
         var measured = new List<(double Total, double Attention, double Linear, double Sampling)>();
+        var reads = new List<double>();
         for (var step = 0; step < steps; step++)
         {
             clock.Reset();
@@ -72,12 +74,18 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
             token = Step(model, clock, cache, sampler, [token]);
             measured.Add((Stopwatch.GetElapsedTime(start).TotalMilliseconds, clock.Attention.TotalMilliseconds,
                 (model.LinearTime - linear).TotalMilliseconds, clock.Sampling.TotalMilliseconds));
+            start = Stopwatch.GetTimestamp();
+            foreach (var weight in model.LinearWeights)
+                machine.Read(TensorMemory.Address(weight), weight.NumberOfElements * weight.ElementSize);
+            reads.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
         }
+
+        var read = reads.Order().ElementAt(steps / 2);
 
         var (total, attention, linearTime, sampling) = measured.OrderBy(m => m.Total).ElementAt(steps / 2);
         table.Add(
             ("what", "decode"), ("operations", operations), ("cache", kind), ("depth", depth), ("tokens_per_s", 1000 / total), ("best_tokens_per_s", 1000 / measured.Min(m => m.Total)),
-            ("step_ms", total), ("linear_ms", linearTime), ("attention_ms", attention), ("sampling_ms", sampling),
+            ("step_ms", total), ("linear_ms", linearTime), ("weights_read_ms", read), ("read_to_linear", read / linearTime), ("attention_ms", attention), ("sampling_ms", sampling),
             ("other_ms", total - linearTime - attention - sampling), ("attention_share", attention / total), ("kv_mb", cache.Bytes / 1e6));
     }
 
