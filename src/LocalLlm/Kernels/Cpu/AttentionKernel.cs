@@ -35,8 +35,11 @@ internal abstract unsafe class AttentionKernel
     /// <summary>Channels of a head padded to whole lanes of 16.</summary>
     public static int Channels(int headDim) => (headDim + 15) & ~15;
 
-    /// <summary>Floats of a state: for each query row, rows filled up to a multiple of 4, its output, its bias for each value group, its highest score and its sum.</summary>
-    public static int StateFloats(int rows, int headDim) => PaddedRows(rows) * (Channels(headDim) + Groups(headDim) + 2);
+    /// <summary>
+    /// Floats of a state: for each query row, rows filled up to a multiple of 4, its output, a vector of partial sums for each value group's bias and one for its
+    /// probabilities, and its highest score.
+    /// </summary>
+    public static int StateFloats(int rows, int headDim) => PaddedRows(rows) * (Channels(headDim) + (VectorFloats * (Groups(headDim) + 1)) + 1);
 
     /// <summary>Attends.</summary>
     /// <param name="queries">The queries; shapes are checked by the caller.</param>
@@ -56,6 +59,9 @@ internal abstract unsafe class AttentionKernel
     /// <param name="states">The states, one after the other; the first is changed.</param>
     /// <param name="count">How many.</param>
     public abstract void Merge(in AttentionQueries queries, int kvHead, float* states, int count);
+
+    /// <summary>Floats of the widest vector.</summary>
+    protected const int VectorFloats = 16;
 
     /// <summary>Query rows filled up to a multiple of 4.</summary>
     protected static int PaddedRows(int rows) => (rows + 3) & ~3;
@@ -104,7 +110,7 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
             for (var i = 1; i < count; i++)
             {
                 var other = new State(states + ((nint)i * size), queries);
-                if (other.Sum[row] != 0) // a part in which the query sees nothing has no highest score; NaN goes on
+                if (other.Highest[row] > float.NegativeInfinity) // else the query sees nothing in that part
                     first.Add(row, other, MathF.Exp(other.Highest[row] - highest));
             }
 
@@ -154,8 +160,7 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
                 Score(layout, run.Keys, keys, tokens, padded, row, count, scratch);
                 if (isWindowed || run.IsFresh)
                     Mask(queries, run, first, tokens, row, Math.Min(count, left), scratch.Scores);
-                for (var i = 0; i < count; i++)
-                    SoftMax(scratch.Scores + (i * MaxTileTokens), tokens, padded, row + i, state);
+                SoftMax(scratch.Scores, tokens, padded, row, count, state);
                 AddValues(layout, run.Values, values, tokens, padded, row, count, scratch, state);
             }
 
@@ -211,19 +216,16 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
         }
 
         // q·k = Σ (q·scale)·(code − middle code) + Σ q·middle: the second sum is the same for all tokens of the page.
-        var bias = stackalloc float[4];
-        for (var i = 0; i < count; i++, query += scratch.QueryStride)
-        {
-            bias[i] = FoldScales(query, scratch.KeyScales, layout!.Channels, layout.Channels, scratch.Coefficients + (i * scratch.CoefficientStride));
+        var sums = stackalloc float[4 * VectorFloats];
+        FoldScales(query, scratch.QueryStride, scratch.KeyScales, layout!.Channels, layout.Channels, count, scratch, sums, VectorFloats, add: false);
+        for (var i = 0; i < count; i++)
             new Span<float>(scores + (i * MaxTileTokens), padded).Clear();
-        }
-
-        AddPlanes((byte*)keys, layout!.KeyHighOffset, layout.KeyBits, layout.Tokens, layout.Channels, scratch, scores, MaxTileTokens, count, 0, padded, Ahead(source, row));
+        AddPlanes((byte*)keys, layout.KeyHighOffset, layout.KeyBits, layout.Tokens, layout.Channels, scratch, scores, MaxTileTokens, count, 0, padded, Ahead(source, row));
         for (var i = 0; i < count; i++, scores += MaxTileTokens)
         {
-            var all = TLanes.Broadcast(bias[i]);
+            var bias = TLanes.Broadcast(TLanes.Sum(TLanes.Load(sums + (i * VectorFloats))));
             for (var t = 0; t < padded; t += TLanes.Count)
-                TLanes.Store(TLanes.Load(scores + t) + all, scores + t);
+                TLanes.Store(TLanes.Load(scores + t) + bias, scores + t);
         }
     }
 
@@ -242,11 +244,8 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
         for (var group = 0; group < layout!.Groups; group++)
         {
             var scales = scratch.ValueScales + (group * layout.Tokens);
-            for (var i = 0; i < count; i++)
-            {
-                state.Bias[((row + i) * layout.Groups) + group] += FoldScales(
-                    scratch.Scores + (i * MaxTileTokens), scales, layout.Groups * layout.Tokens, padded, scratch.Coefficients + (i * scratch.CoefficientStride));
-            }
+            var bias = state.Bias + (((row * layout.Groups) + group) * VectorFloats);
+            FoldScales(scratch.Scores, MaxTileTokens, scales, layout.Groups * layout.Tokens, padded, count, scratch, bias, layout.Groups * VectorFloats, add: true);
 
             var firstChannel = PageLayout.GroupStart(group);
             var lanes = Math.Min(PageLayout.GroupChannels, layout.Channels - firstChannel);
@@ -274,22 +273,68 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
         }
     }
 
-    // coefficients[i] = numbers[i]·scale[i]; returns Σ numbers[i]·middle[i], the middles lying `middleOffset` behind the scales.
-    private static float FoldScales(float* numbers, float* scales, int middleOffset, int count, float* coefficients)
+    // coefficients[q][i] = numbers[q][i]·scale[i], and as partial sums in the lanes of sums[q]: Σ numbers[q][i]·middle[i], the middles lying `middleOffset`
+    // behind the scales.
+    private static void FoldScales(
+        float* numbers, int stride, float* scales, int middleOffset, int count, int queries, AttentionScratch scratch, float* sums, int sumStride, bool add)
     {
-        var sum = TLanes.Zero;
-        var i = 0;
-        for (; i < count; i += TLanes.Count)
+        var coefficients = scratch.Coefficients;
+        if (queries == 4)
         {
-            var number = TLanes.Load(numbers + i);
-            TLanes.Store(number * TLanes.Load(scales + i), coefficients + i);
-            sum = TLanes.MultiplyAdd(number, TLanes.Load(scales + middleOffset + i), sum);
+            FoldFour(numbers, stride, scales, middleOffset, count, coefficients, scratch.CoefficientStride, sums, sumStride, add);
+        }
+        else
+        {
+            for (var q = 0; q < queries; q++)
+            {
+                float* number = numbers + (q * stride), coefficient = coefficients + (q * scratch.CoefficientStride), target = sums + (q * sumStride);
+                var sum = add ? TLanes.Load(target) : TLanes.Zero;
+                for (var i = 0; i < count; i += TLanes.Count)
+                {
+                    var x = TLanes.Load(number + i);
+                    TLanes.Store(x * TLanes.Load(scales + i), coefficient + i);
+                    sum = TLanes.MultiplyAdd(x, TLanes.Load(scales + middleOffset + i), sum);
+                }
+
+                TLanes.Store(sum, target);
+            }
         }
 
         // A lane of one-bit codes holds 32: codes beyond the channels are 0, but 0 times what lies here must not be NaN.
-        for (; i % CodePlanes.OneBitCodes != 0; i += TLanes.Count)
-            TLanes.Store(TLanes.Zero, coefficients + i);
-        return TLanes.Sum(sum);
+        for (var q = 0; q < queries; q++, coefficients += scratch.CoefficientStride)
+        {
+            for (var i = count; i % CodePlanes.OneBitCodes != 0; i += TLanes.Count)
+                TLanes.Store(TLanes.Zero, coefficients + i);
+        }
+    }
+
+    private static void FoldFour(
+        float* numbers, int stride, float* scales, int middleOffset, int count, float* coefficients, int coefficientStride, float* sums, int sumStride, bool add)
+    {
+        float* n1 = numbers + stride, n2 = n1 + stride, n3 = n2 + stride;
+        float* c1 = coefficients + coefficientStride, c2 = c1 + coefficientStride, c3 = c2 + coefficientStride;
+        float* t1 = sums + sumStride, t2 = t1 + sumStride, t3 = t2 + sumStride;
+        TLanes s0 = TLanes.Zero, s1 = TLanes.Zero, s2 = TLanes.Zero, s3 = TLanes.Zero;
+        if (add)
+            (s0, s1, s2, s3) = (TLanes.Load(sums), TLanes.Load(t1), TLanes.Load(t2), TLanes.Load(t3));
+        for (var i = 0; i < count; i += TLanes.Count)
+        {
+            TLanes scale = TLanes.Load(scales + i), middle = TLanes.Load(scales + middleOffset + i);
+            TLanes x0 = TLanes.Load(numbers + i), x1 = TLanes.Load(n1 + i), x2 = TLanes.Load(n2 + i), x3 = TLanes.Load(n3 + i);
+            TLanes.Store(x0 * scale, coefficients + i);
+            TLanes.Store(x1 * scale, c1 + i);
+            TLanes.Store(x2 * scale, c2 + i);
+            TLanes.Store(x3 * scale, c3 + i);
+            s0 = TLanes.MultiplyAdd(x0, middle, s0);
+            s1 = TLanes.MultiplyAdd(x1, middle, s1);
+            s2 = TLanes.MultiplyAdd(x2, middle, s2);
+            s3 = TLanes.MultiplyAdd(x3, middle, s3);
+        }
+
+        TLanes.Store(s0, sums);
+        TLanes.Store(s1, t1);
+        TLanes.Store(s2, t2);
+        TLanes.Store(s3, t3);
     }
 
     // Sets to −∞ the scores of tokens that a query does not see: later than itself among the fresh ones, or out of its window.
@@ -309,32 +354,48 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
         }
     }
 
-    // Turns scores into unnormalised probabilities against the highest score so far; padding becomes 0.
-    private static void SoftMax(float* scores, int tokens, int padded, int row, in State state)
+    // Turns scores into unnormalised probabilities against the highest score so far; padding becomes 0. All rows' highest scores are found first: the chains of
+    // operations that lead to them are long and do not wait for each other.
+    private static void SoftMax(float* scores, int tokens, int padded, int row, int count, in State state)
     {
-        for (var t = tokens; t < padded; t++)
-            scores[t] = float.NegativeInfinity;
-        var largest = TLanes.Load(scores);
-        for (var t = TLanes.Count; t < padded; t += TLanes.Count)
-            largest = TLanes.Max(largest, TLanes.Load(scores + t));
-        var highest = TLanes.Largest(largest);
-        if (highest > state.Highest[row])
-            state.Raise(row, highest);
-        if (float.IsNegativeInfinity(state.Highest[row]))
+        var highest = stackalloc float[4];
+        for (var i = 0; i < count; i++)
         {
-            new Span<float>(scores, padded).Clear(); // nothing seen yet; −∞ − −∞ would be NaN
-            return;
+            var rowScores = scores + (i * MaxTileTokens);
+            for (var t = tokens; t < padded; t++)
+                rowScores[t] = float.NegativeInfinity;
+            var largest = TLanes.Load(rowScores);
+            for (var t = TLanes.Count; t < padded; t += TLanes.Count)
+                largest = TLanes.Max(largest, TLanes.Load(rowScores + t));
+            highest[i] = TLanes.Largest(largest);
         }
 
-        var (shift, sum) = (TLanes.Broadcast(state.Highest[row]), TLanes.Zero);
-        for (var t = 0; t < padded; t += TLanes.Count)
+        for (var i = 0; i < count; i++)
         {
-            var p = VectorMath.Exp(TLanes.Load(scores + t) - shift);
-            TLanes.Store(p, scores + t);
-            sum += p;
+            if (highest[i] > state.Highest[row + i])
+                state.Raise(row + i, highest[i]);
         }
 
-        state.Sum[row] += TLanes.Sum(sum);
+        for (var i = 0; i < count; i++, row++, scores += MaxTileTokens)
+        {
+            if (float.IsNegativeInfinity(state.Highest[row]))
+            {
+                new Span<float>(scores, padded).Clear(); // nothing seen yet; −∞ − −∞ would be NaN
+                continue;
+            }
+
+            var shift = TLanes.Broadcast(state.Highest[row]);
+            var sums = state.Sums + (row * VectorFloats);
+            var sum = TLanes.Load(sums);
+            for (var t = 0; t < padded; t += TLanes.Count)
+            {
+                var p = VectorMath.Exp(TLanes.Load(scores + t) - shift);
+                TLanes.Store(p, scores + t);
+                sum += p;
+            }
+
+            TLanes.Store(sum, sums);
+        }
     }
 
     private static void WriteOutput(in AttentionQueries queries, int kvHead, int row, in State state)
@@ -352,9 +413,14 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
         var (query, head) = (row / queries.Group, (kvHead * queries.Group) + (row % queries.Group));
         var target = (byte*)queries.Outputs + ((((nint)query * queries.KvHeads * queries.Group) + head) * queries.HeadDim * TNumbers.Bytes);
         var output = state.Output + ((nint)row * state.Channels);
-        var factor = 1 / state.Sum[row];
-        for (var c = 0; c < queries.HeadDim; c++, target += TNumbers.Bytes)
-            TNumbers.Write((output[c] + state.Bias[(row * state.Groups) + (c / PageLayout.GroupChannels)]) * factor, target);
+        var factor = 1 / TLanes.Sum(TLanes.Load(state.Sums + (row * VectorFloats)));
+        for (var group = 0; group < state.Groups; group++)
+        {
+            var bias = TLanes.Sum(TLanes.Load(state.Bias + (((row * state.Groups) + group) * VectorFloats)));
+            var end = Math.Min(queries.HeadDim, PageLayout.GroupStart(group) + PageLayout.GroupChannels);
+            for (var c = PageLayout.GroupStart(group); c < end; c++, target += TNumbers.Bytes)
+                TNumbers.Write((output[c] + bias) * factor, target);
+        }
     }
 
     /// <summary>The memory of a state: what the queries have gathered so far, relative to each one's highest score.</summary>
@@ -365,8 +431,8 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
             (Rows, Channels, Groups) = (PaddedRows(queries.Rows), AttentionKernel.Channels(queries.HeadDim), AttentionKernel.Groups(queries.HeadDim));
             Output = memory;
             Bias = Output + ((nint)Rows * Channels);
-            Highest = Bias + (Rows * Groups);
-            Sum = Highest + Rows;
+            Sums = Bias + (Rows * Groups * VectorFloats);
+            Highest = Sums + (Rows * VectorFloats);
         }
 
         public int Rows { get; }
@@ -378,26 +444,25 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
         /// <summary>float [rows][channels]: Σ exp(score − highest)·value, without the groups' bias.</summary>
         public float* Output { get; }
 
-        /// <summary>float [rows][groups]: Σ exp(score − highest)·middle.</summary>
+        /// <summary>float [rows][groups][16]: partial sums of Σ exp(score − highest)·middle.</summary>
         public float* Bias { get; }
+
+        /// <summary>float [rows][16]: partial sums of Σ exp(score − highest).</summary>
+        public float* Sums { get; }
 
         /// <summary>float [rows]: −∞ while nothing was seen.</summary>
         public float* Highest { get; }
 
-        /// <summary>float [rows]: Σ exp(score − highest).</summary>
-        public float* Sum { get; }
-
         public void Clear()
         {
-            new Span<float>(Output, Rows * (Channels + Groups)).Clear();
+            new Span<float>(Output, Rows * (Channels + (VectorFloats * (Groups + 1)))).Clear();
             new Span<float>(Highest, Rows).Fill(float.NegativeInfinity);
-            new Span<float>(Sum, Rows).Clear();
         }
 
         /// <summary>Makes everything relative to a higher score.</summary>
         public void Raise(int row, float highest)
         {
-            if (Sum[row] != 0)
+            if (Highest[row] > float.NegativeInfinity)
                 Scale(row, MathF.Exp(Highest[row] - highest));
             Highest[row] = highest;
         }
@@ -405,24 +470,30 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
         /// <summary>Adds another state's row times a factor.</summary>
         public void Add(int row, in State other, float factor)
         {
-            float* target = Output + ((nint)row * Channels), source = other.Output + ((nint)row * Channels);
             var f = TLanes.Broadcast(factor);
-            for (var c = 0; c < Channels; c += TLanes.Count)
-                TLanes.Store(TLanes.MultiplyAdd(TLanes.Load(source + c), f, TLanes.Load(target + c)), target + c);
-            for (var group = 0; group < Groups; group++)
-                Bias[(row * Groups) + group] += factor * other.Bias[(row * Groups) + group];
-            Sum[row] += factor * other.Sum[row];
+            Add(Output + ((nint)row * Channels), other.Output + ((nint)row * Channels), Channels, f);
+            Add(Bias + (row * Groups * VectorFloats), other.Bias + (row * Groups * VectorFloats), Groups * VectorFloats, f);
+            Add(Sums + (row * VectorFloats), other.Sums + (row * VectorFloats), VectorFloats, f);
         }
 
         private void Scale(int row, float factor)
         {
-            var target = Output + ((nint)row * Channels);
             var f = TLanes.Broadcast(factor);
-            for (var c = 0; c < Channels; c += TLanes.Count)
-                TLanes.Store(TLanes.Load(target + c) * f, target + c);
-            for (var group = 0; group < Groups; group++)
-                Bias[(row * Groups) + group] *= factor;
-            Sum[row] *= factor;
+            Scale(Output + ((nint)row * Channels), Channels, f);
+            Scale(Bias + (row * Groups * VectorFloats), Groups * VectorFloats, f);
+            Scale(Sums + (row * VectorFloats), VectorFloats, f);
+        }
+
+        private static void Add(float* target, float* source, int count, TLanes factor)
+        {
+            for (var i = 0; i < count; i += TLanes.Count)
+                TLanes.Store(TLanes.MultiplyAdd(TLanes.Load(source + i), factor, TLanes.Load(target + i)), target + i);
+        }
+
+        private static void Scale(float* target, int count, TLanes factor)
+        {
+            for (var i = 0; i < count; i += TLanes.Count)
+                TLanes.Store(TLanes.Load(target + i) * factor, target + i);
         }
     }
 }
