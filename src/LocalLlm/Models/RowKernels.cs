@@ -15,7 +15,9 @@ internal sealed class RowKernels : IDisposable
     /// <summary>The row counts that are tried; what a count is faster for holds up to the next one.</summary>
     private static readonly int[] TriedRows = [1, 2, 4, 8, 12, RowMatmul.MaxRows];
 
-    private static readonly TimeSpan TryTime = TimeSpan.FromMilliseconds(8);
+    private const int Blocks = 3;
+
+    private static readonly TimeSpan BlockTime = TimeSpan.FromMilliseconds(4);
 
     private readonly RowMatmul matmul;
 
@@ -29,7 +31,7 @@ internal sealed class RowKernels : IDisposable
     /// <summary>Which vectors they use.</summary>
     public SimdPath Path => matmul.Path;
 
-    /// <summary>Times the kernels against torch on a weight of the model and uses them up to the row count where torch is faster; takes 0.1 to 0.3 seconds.</summary>
+    /// <summary>Times the kernels against torch on a weight of the model and uses them up to the row count where torch is faster; takes a few tenths of a second.</summary>
     /// <param name="team">The threads.</param>
     /// <param name="weight">[N, K]: a matrix that is typical for the time of a step, the larger the better.</param>
     public static RowKernels Calibrate(WorkerTeam team, Tensor weight)
@@ -45,9 +47,8 @@ internal sealed class RowKernels : IDisposable
             foreach (var rows in TriedRows)
             {
                 var x = inputs.narrow(0, 0, rows);
-                if (Time(() => layer.Apply(x)) > Time(() => linear(x, weight)))
-                    break;
-                maxRows = rows;
+                if (IsFaster(() => layer.Apply(x), () => linear(x, weight)))
+                    maxRows = rows;
             }
 
             kernels.MaxRows = maxRows;
@@ -66,12 +67,24 @@ internal sealed class RowKernels : IDisposable
     /// <inheritdoc/>
     public void Dispose() => matmul.Dispose();
 
-    // The shortest of several runs: what disturbs a run only ever makes it longer. The first warms up.
-    private static TimeSpan Time(Func<Tensor> run)
+    // By the shortest of several runs: what disturbs a run only ever makes it longer. They take turns in blocks, so that a disturbance of some length meets
+    // both, and each block's first run does not count: libtorch's threads spin on for a while after their work.
+    private static bool IsFaster(Func<Tensor> ours, Func<Tensor> other)
     {
-        var shortest = TimeSpan.MaxValue;
+        var (shortest, shortestOther) = (TimeSpan.MaxValue, TimeSpan.MaxValue);
+        for (var block = 0; block < Blocks; block++)
+        {
+            shortest = Shortest(ours, shortest);
+            shortestOther = Shortest(other, shortestOther);
+        }
+
+        return shortest <= shortestOther;
+    }
+
+    private static TimeSpan Shortest(Func<Tensor> run, TimeSpan shortest)
+    {
         var start = Stopwatch.GetTimestamp();
-        for (var i = 0; i < 6 || Stopwatch.GetElapsedTime(start) < TryTime; i++)
+        for (var i = 0; i < 3 || Stopwatch.GetElapsedTime(start) < BlockTime; i++)
         {
             var began = Stopwatch.GetTimestamp();
             run().Dispose();

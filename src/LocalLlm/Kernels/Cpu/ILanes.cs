@@ -74,6 +74,9 @@ internal unsafe interface ILanes<TSelf> where TSelf : unmanaged, ILanes<TSelf>
     /// <summary>The sum of the lanes.</summary>
     static abstract float Sum(TSelf value);
 
+    /// <summary>Writes the sums of the lanes of four vectors: fewer operations than four sums.</summary>
+    static abstract void StoreSums(TSelf a, TSelf b, TSelf c, TSelf d, float* target);
+
     /// <summary>The largest lane.</summary>
     static abstract float Largest(TSelf value);
 

@@ -104,6 +104,24 @@ internal readonly unsafe struct Lanes128(Vector128<float> value) : ILanes<Lanes1
     public static float Sum(Lanes128 value) => Vector128.Sum(value.value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreSums(Lanes128 a, Lanes128 b, Lanes128 c, Lanes128 d, float* target)
+    {
+        // A transposition by halves: lane i of the result is the sum of vector i.
+        var (ac, bd) = (Pairs(a.value, c.value), Pairs(b.value, d.value)); // a a c c, b b d d
+        var even = Vector128.Shuffle(ac, Vector128.Create(0, 2, 0, 2)) + Vector128.Shuffle(ac, Vector128.Create(1, 3, 1, 3)); // a c a c
+        var odd = Vector128.Shuffle(bd, Vector128.Create(0, 2, 0, 2)) + Vector128.Shuffle(bd, Vector128.Create(1, 3, 1, 3)); // b d b d
+        Vector128.ConditionalSelect(
+            Vector128.Create(-1, 0, -1, 0).AsSingle(), Vector128.Shuffle(even, Vector128.Create(0, 0, 1, 1)), Vector128.Shuffle(odd, Vector128.Create(0, 0, 1, 1)))
+            .Store(target);
+
+        static Vector128<float> Pairs(Vector128<float> first, Vector128<float> second)
+        {
+            var lower = Vector128.Create(first.GetLower(), second.GetLower());
+            return lower + Vector128.Create(first.GetUpper(), second.GetUpper());
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Largest(Lanes128 value)
     {
         var pairs = Vector128.Max(value.value, Vector128.Shuffle(value.value, Vector128.Create(2, 3, 0, 1)));

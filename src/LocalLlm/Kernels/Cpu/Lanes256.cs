@@ -105,6 +105,14 @@ internal readonly unsafe struct Lanes256(Vector256<float> value) : ILanes<Lanes2
     public static float Sum(Lanes256 value) => Vector256.Sum(value.value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreSums(Lanes256 a, Lanes256 b, Lanes256 c, Lanes256 d, float* target)
+    {
+        Lanes128.StoreSums(Half(a), Half(b), Half(c), Half(d), target);
+
+        static Lanes128 Half(Lanes256 lanes) => new(lanes.value.GetLower() + lanes.value.GetUpper());
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Largest(Lanes256 value)
     {
         var half = Vector128.Max(value.value.GetLower(), value.value.GetUpper());

@@ -105,6 +105,14 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
     public static float Sum(Lanes512 value) => Vector512.Sum(value.value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreSums(Lanes512 a, Lanes512 b, Lanes512 c, Lanes512 d, float* target)
+    {
+        Lanes256.StoreSums(Half(a), Half(b), Half(c), Half(d), target);
+
+        static Lanes256 Half(Lanes512 lanes) => new(lanes.value.GetLower() + lanes.value.GetUpper());
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Largest(Lanes512 value)
     {
         var half = Vector256.Max(value.value.GetLower(), value.value.GetUpper());

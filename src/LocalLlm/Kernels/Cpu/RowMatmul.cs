@@ -117,6 +117,7 @@ internal sealed unsafe class RowMatmul : IDisposable
         private int n;
         private int k;
         private int claimRows;
+        private int threads;
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public override void Widen(byte* x, float* wide, int count)
@@ -130,7 +131,7 @@ internal sealed unsafe class RowMatmul : IDisposable
 
         public override void Set(float* x, int rows, byte* w, int n, int k, byte* bias, byte* y, int threads)
         {
-            (this.rows, this.n, this.k) = (rows, n, k);
+            (this.rows, this.n, this.k, this.threads) = (rows, n, k, threads);
             this.x = x;
             this.w = w;
             this.bias = bias;
@@ -152,23 +153,25 @@ internal sealed unsafe class RowMatmul : IDisposable
             {
                 // All inputs before the next rows of weights, which come from memory for the first inputs and from the cache for the rest.
                 var weights = w + (row * stride);
+                // The rows behind a thread's own are another thread's by now; its own next ones follow when each thread has had a claim.
+                var next = row + 8 <= end ? weights + (4 * stride) : w + ((first + ((nint)threads * claimRows)) * stride);
                 var input = 0;
                 for (; input <= rows - 4; input += 4)
                 {
-                    WeightTiles<TLanes, TNumbers>.FourByFour(weights, stride, x + ((nint)input * k), k, sums);
+                    WeightTiles<TLanes, TNumbers>.FourByFour(weights, stride, x + ((nint)input * k), k, sums, next);
                     Write(sums, row, 4, input, 4);
                 }
 
                 if (input <= rows - 2)
                 {
-                    WeightTiles<TLanes, TNumbers>.FourByTwo(weights, stride, x + ((nint)input * k), k, sums);
+                    WeightTiles<TLanes, TNumbers>.FourByTwo(weights, stride, x + ((nint)input * k), k, sums, next);
                     Write(sums, row, 4, input, 2);
                     input += 2;
                 }
 
                 if (input < rows)
                 {
-                    WeightTiles<TLanes, TNumbers>.Four(weights, stride, x + ((nint)input * k), k, sums);
+                    WeightTiles<TLanes, TNumbers>.Four(weights, stride, x + ((nint)input * k), k, sums, next);
                     Write(sums, row, 4, input, 1);
                 }
             }

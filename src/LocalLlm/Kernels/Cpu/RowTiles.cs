@@ -45,77 +45,53 @@ internal static unsafe class RowTiles
     /// <param name="channels">Numbers of a key, a multiple of 16.</param>
     /// <param name="query">float [queries][<paramref name="queryStride"/>].</param>
     /// <param name="queryStride">Floats from one query to the next.</param>
-    /// <param name="scores">float [queries][<paramref name="scoreStride"/>].</param>
+    /// <param name="scores">float [queries][<paramref name="scoreStride"/>]; up to the next multiple of 4 is written.</param>
     /// <param name="scoreStride">Floats from one query's scores to the next's.</param>
     /// <param name="queries">1, 2 or 4.</param>
     public static void Scores<TLanes>(
         float* keys, int keyStride, int tokens, int channels, float* query, int queryStride, float* scores, int scoreStride, int queries)
         where TLanes : unmanaged, ILanes<TLanes>
     {
-        switch (queries)
-        {
-            case 4: Scores<TLanes, Four>(keys, keyStride, tokens, channels, query, queryStride, scores, scoreStride); break;
-            case 2: Scores<TLanes, Two>(keys, keyStride, tokens, channels, query, queryStride, scores, scoreStride); break;
-            default: Scores<TLanes, One>(keys, keyStride, tokens, channels, query, queryStride, scores, scoreStride); break;
-        }
+        for (; queries > 1; queries -= 2, query += 2 * queryStride, scores += 2 * scoreStride)
+            Scores<TLanes, Two>(keys, keyStride, tokens, channels, query, queryStride, scores, scoreStride);
+        if (queries == 1)
+            Scores<TLanes, One>(keys, keyStride, tokens, channels, query, queryStride, scores, scoreStride);
     }
 
-    // Two tokens and up to four queries at a time; the lanes are channels.
+    // Four tokens and up to two queries at a time; the lanes are channels.
     private static void Scores<TLanes, TQueries>(
         float* keys, int keyStride, int tokens, int channels, float* query, int queryStride, float* scores, int scoreStride)
         where TLanes : unmanaged, ILanes<TLanes>
         where TQueries : struct, ICount
     {
-        for (var token = 0; token < tokens; token += 2)
+        for (var token = 0; token < tokens; token += 4)
         {
-            var k0 = keys + ((nint)token * keyStride);
-            var hasSecond = token + 1 < tokens;
-            var k1 = hasSecond ? k0 + keyStride : k0;
-            TLanes s00 = TLanes.Zero, s01 = TLanes.Zero, s10 = TLanes.Zero, s11 = TLanes.Zero;
-            TLanes s20 = TLanes.Zero, s21 = TLanes.Zero, s30 = TLanes.Zero, s31 = TLanes.Zero;
+            // Beyond the last token its key is taken again: what that gives is written behind the scores, where there is room for a multiple of 16.
+            var last = tokens - 1;
+            float* k0 = keys + ((nint)token * keyStride), k1 = keys + ((nint)Math.Min(token + 1, last) * keyStride);
+            float* k2 = keys + ((nint)Math.Min(token + 2, last) * keyStride), k3 = keys + ((nint)Math.Min(token + 3, last) * keyStride);
+            TLanes s00 = TLanes.Zero, s01 = TLanes.Zero, s02 = TLanes.Zero, s03 = TLanes.Zero;
+            TLanes s10 = TLanes.Zero, s11 = TLanes.Zero, s12 = TLanes.Zero, s13 = TLanes.Zero;
             for (var c = 0; c < channels; c += TLanes.Count)
             {
-                TLanes a = TLanes.Load(k0 + c), b = TLanes.Load(k1 + c), q = TLanes.Load(query + c);
+                TLanes a = TLanes.Load(k0 + c), b = TLanes.Load(k1 + c), d = TLanes.Load(k2 + c), e = TLanes.Load(k3 + c), q = TLanes.Load(query + c);
                 s00 = TLanes.MultiplyAdd(q, a, s00);
                 s01 = TLanes.MultiplyAdd(q, b, s01);
+                s02 = TLanes.MultiplyAdd(q, d, s02);
+                s03 = TLanes.MultiplyAdd(q, e, s03);
                 if (TQueries.Value > 1)
                 {
                     q = TLanes.Load(query + queryStride + c);
                     s10 = TLanes.MultiplyAdd(q, a, s10);
                     s11 = TLanes.MultiplyAdd(q, b, s11);
-                }
-
-                if (TQueries.Value > 2)
-                {
-                    q = TLanes.Load(query + (2 * queryStride) + c);
-                    s20 = TLanes.MultiplyAdd(q, a, s20);
-                    s21 = TLanes.MultiplyAdd(q, b, s21);
-                    q = TLanes.Load(query + (3 * queryStride) + c);
-                    s30 = TLanes.MultiplyAdd(q, a, s30);
-                    s31 = TLanes.MultiplyAdd(q, b, s31);
+                    s12 = TLanes.MultiplyAdd(q, d, s12);
+                    s13 = TLanes.MultiplyAdd(q, e, s13);
                 }
             }
 
-            var target = scores + token;
-            target[0] = TLanes.Sum(s00);
+            TLanes.StoreSums(s00, s01, s02, s03, scores + token);
             if (TQueries.Value > 1)
-                target[scoreStride] = TLanes.Sum(s10);
-            if (TQueries.Value > 2)
-            {
-                target[2 * scoreStride] = TLanes.Sum(s20);
-                target[3 * scoreStride] = TLanes.Sum(s30);
-            }
-
-            if (!hasSecond)
-                return;
-            target[1] = TLanes.Sum(s01);
-            if (TQueries.Value > 1)
-                target[scoreStride + 1] = TLanes.Sum(s11);
-            if (TQueries.Value > 2)
-            {
-                target[(2 * scoreStride) + 1] = TLanes.Sum(s21);
-                target[(3 * scoreStride) + 1] = TLanes.Sum(s31);
-            }
+                TLanes.StoreSums(s10, s11, s12, s13, scores + scoreStride + token);
         }
     }
 

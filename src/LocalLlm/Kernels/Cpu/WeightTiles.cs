@@ -25,10 +25,11 @@ internal static unsafe class WeightTiles<TLanes, TNumbers>
     /// <param name="x">[K] float32.</param>
     /// <param name="k">K.</param>
     /// <param name="sums">[4] float32.</param>
+    /// <param name="next">The rows that come next, to be fetched meanwhile; any address.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Four(byte* w, nint stride, float* x, int k, float* sums)
+    public static void Four(byte* w, nint stride, float* x, int k, float* sums, byte* next)
     {
-        byte* w0 = w, w1 = w + stride, w2 = w1 + stride, w3 = w2 + stride, next = w3 + stride;
+        byte* w0 = w, w1 = w + stride, w2 = w1 + stride, w3 = w2 + stride;
         TLanes a0 = TLanes.Zero, a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
         var i = 0;
         for (; i <= k - (2 * TLanes.Count); i += 2 * TLanes.Count)
@@ -58,9 +59,9 @@ internal static unsafe class WeightTiles<TLanes, TNumbers>
 
     /// <summary>4 rows of weights, 2 of inputs: <paramref name="x"/> [2, K], <paramref name="sums"/> [2, 4].</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void FourByTwo(byte* w, nint stride, float* x, int k, float* sums)
+    public static void FourByTwo(byte* w, nint stride, float* x, int k, float* sums, byte* next)
     {
-        byte* w0 = w, w1 = w + stride, w2 = w1 + stride, w3 = w2 + stride, next = w3 + stride;
+        byte* w0 = w, w1 = w + stride, w2 = w1 + stride, w3 = w2 + stride;
         TLanes a0 = TLanes.Zero, a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
         var i = 0;
         for (; i <= k - TLanes.Count; i += TLanes.Count)
@@ -95,9 +96,9 @@ internal static unsafe class WeightTiles<TLanes, TNumbers>
 
     /// <summary>4 rows of weights, 4 of inputs: <paramref name="x"/> [4, K], <paramref name="sums"/> [4, 4].</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void FourByFour(byte* w, nint stride, float* x, int k, float* sums)
+    public static void FourByFour(byte* w, nint stride, float* x, int k, float* sums, byte* next)
     {
-        byte* w0 = w, w1 = w + stride, w2 = w1 + stride, w3 = w2 + stride, next = w3 + stride;
+        byte* w0 = w, w1 = w + stride, w2 = w1 + stride, w3 = w2 + stride;
         float* xa = x, xb = x + k, xc = xb + k, xd = xc + k;
         TLanes a0 = TLanes.Zero, a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
         TLanes c0 = a0, c1 = a0, c2 = a0, c3 = a0, d0 = a0, d1 = a0, d2 = a0, d3 = a0;
