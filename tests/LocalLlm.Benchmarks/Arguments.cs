@@ -10,9 +10,10 @@ internal sealed class Arguments
 
           attention [--tokens 4096,16384,65536] [--head-dim 128,64] [--queries 1] [--path Vector512]
                       attention over 2-bit pages against torch over the same tokens in bf16 and float32, and against reading the packed bytes
-          linear      one row times a weight matrix against torch, and against reading the weights
+          linear [--rows 1] [--type bf16]
+                      a few rows times a weight matrix against torch, and against reading the weights
           quantize    quantise-and-pack of a page
-          decode [--depth 0,4096,16384,32768] [--prefill 512] [--layers 16] [--steps 8]
+          decode [--depth 0,4096,16384,32768] [--prefill 512] [--prefill-depth 0,4096] [--layers 16] [--steps 16] [--torch 1]
                       a random-weight model of Llama-3.2-1B's shape: tokens per second with a dense and a LogQuant cache, and where the time goes
           micro ...   BenchmarkDotNet; its own options follow
 

@@ -1,5 +1,8 @@
 using System.Text.Json;
+using BenchmarkDotNet.Configs;
+using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Running;
+using BenchmarkDotNet.Toolchains.InProcess.Emit;
 using LocalLlm.Benchmarks;
 using LocalLlm.Benchmarks.Comparisons;
 using LocalLlm.Interop;
@@ -10,7 +13,9 @@ try
 {
     if (arguments.Command is "micro")
     {
-        BenchmarkSwitcher.FromAssembly(typeof(Arguments).Assembly).Run(arguments.Rest);
+        // In this process: libtorch is loaded once, and no project is generated that would need the repository's settings.
+        var config = DefaultConfig.Instance.AddJob(Job.ShortRun.WithToolchain(InProcessEmitToolchain.Instance)).WithArtifactsPath(Path.Combine("artifacts", "benchmarks"));
+        BenchmarkSwitcher.FromAssembly(typeof(Arguments).Assembly).Run(arguments.Rest, config);
         return 0;
     }
 
@@ -18,6 +23,8 @@ try
     {
         "attention" => AttentionComparison.Parse(arguments),
         "decode" => DecodeComparison.Parse(arguments),
+        "linear" => LinearComparison.Parse(arguments),
+        "quantize" => QuantizeComparison.Parse(arguments),
         _ => null,
     };
     if (comparison is null)
