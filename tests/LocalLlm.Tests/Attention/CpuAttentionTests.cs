@@ -70,7 +70,14 @@ public sealed class CpuAttentionTests : IDisposable
         var stream = new KvStream(new KvShape(3, 2, 72, ScalarType.Float32, CPU), 4, 700, seed: keyBits);
         var options = new KvCacheOptions
         {
-            Kind = kind, Window = 64, KeyBits = keyBits, ValueBits = valueBits, Scales = scales, ClipSearch = clipSearch, BoundaryLayers = 1, BoundaryBits = 4,
+            Kind = kind,
+            Window = 64,
+            KeyBits = keyBits,
+            ValueBits = valueBits,
+            Scales = scales,
+            ClipSearch = clipSearch,
+            BoundaryLayers = 1,
+            BoundaryBits = 4,
         };
         int[] chunks = [400, 1, 299];
         using var expectedCache = new KvCacheFactory(options, stream.Shape).Create();

@@ -15,21 +15,37 @@ internal static class CacheCases
         ["PartialLogQuant"] = new() { Kind = KvCacheKind.PartialLogQuant, Window = 32 },
         ["PartialLogQuant, sinks, 3 bits, boundary layers"] = new()
         {
-            Kind = KvCacheKind.PartialLogQuant, Window = 32, SinkTokens = 3, KeyBits = 4, ValueBits = 3, BoundaryLayers = 1, BoundaryBits = 4,
+            Kind = KvCacheKind.PartialLogQuant,
+            Window = 32,
+            SinkTokens = 3,
+            KeyBits = 4,
+            ValueBits = 3,
+            BoundaryLayers = 1,
+            BoundaryBits = 4,
         },
         ["PartialLogQuant, fp16 scales, clip search"] = new()
         {
-            Kind = KvCacheKind.PartialLogQuant, Window = 64, Scales = KvScaleFormat.Half, ClipSearch = true,
+            Kind = KvCacheKind.PartialLogQuant,
+            Window = 64,
+            Scales = KvScaleFormat.Half,
+            ClipSearch = true,
         },
         ["StreamingQuant"] = new() { Kind = KvCacheKind.StreamingQuant, Window = 32, SinkTokens = 4 },
         ["StreamingQuant, several pages at a time"] = new()
         {
-            Kind = KvCacheKind.StreamingQuant, Window = 96, PageTokens = 32, ValueBits = 4,
+            Kind = KvCacheKind.StreamingQuant,
+            Window = 96,
+            PageTokens = 32,
+            ValueBits = 4,
         },
         ["Kivi"] = new() { Kind = KvCacheKind.Kivi, Window = 64 },
         ["Kivi, sinks, several pages at a time"] = new()
         {
-            Kind = KvCacheKind.Kivi, Window = 96, PageTokens = 32, SinkTokens = 2, BoundaryLayers = 1,
+            Kind = KvCacheKind.Kivi,
+            Window = 96,
+            PageTokens = 32,
+            SinkTokens = 2,
+            BoundaryLayers = 1,
         },
         ["HuggingFaceKivi"] = new() { Kind = KvCacheKind.HuggingFaceKivi, Window = 128, PageTokens = 32 },
         ["Dense"] = new() { Kind = KvCacheKind.Dense },

@@ -28,8 +28,17 @@ public class KvCacheFactoryTests
     {
         var options = new KvCacheOptions
         {
-            Kind = (KvCacheKind)9, Window = 48, SinkTokens = -1, PageTokens = 16, KeyBits = 5, ValueBits = 1, Scales = (KvScaleFormat)7,
-            BoundaryLayers = -2, BoundaryBits = 16, MemoryBytes = 0, RetainedConversations = -1,
+            Kind = (KvCacheKind)9,
+            Window = 48,
+            SinkTokens = -1,
+            PageTokens = 16,
+            KeyBits = 5,
+            ValueBits = 1,
+            Scales = (KvScaleFormat)7,
+            BoundaryLayers = -2,
+            BoundaryBits = 16,
+            MemoryBytes = 0,
+            RetainedConversations = -1,
         };
 
         var error = Should.Throw<ArgumentException>(() => new KvCacheFactory(options, new KvShape(0, -1, 12, ScalarType.Int32, CPU)));

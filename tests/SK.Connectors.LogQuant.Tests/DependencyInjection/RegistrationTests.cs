@@ -169,6 +169,7 @@ public sealed class RegistrationTests
             PrefillChunkTokens = 3,
             Threads = 4,
             ToolCallFormat = ToolCallFormat.Llama3Json,
+            AttentionBackend = AttentionBackend.Torch,
             KvCache = { Kind = KvCacheKind.Dense, Window = 32, MemoryBytes = 5, RetainedConversations = 6 },
         };
         var target = new LlmEngineOptions();

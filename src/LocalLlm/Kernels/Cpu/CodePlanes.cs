@@ -26,9 +26,10 @@ internal readonly struct Four : ICount
 }
 
 /// <summary>
-/// The inner loop of attention over packed codes: <c>sum[q][x] += Σ_i coefficient[q][i] · (code[i][x] − middle)</c> for up to four queries q at once, x being
-/// neighbouring 32-bit lanes and i the codes inside a lane; the middle of the codes (1.5 of two bits, 0.5 of one) is taken off so that sums stay small and lose few bits. Keys: x is a token, i a channel, the coefficients are the query times the channel's scale. Values: x is a
-/// channel, i a token, the coefficients are probabilities times the token's scale. Codes are never written out as numbers.
+/// The inner loop of attention over packed codes: <c>sum[q][x] += Σ_i coefficient[q][i] · (code[i][x] − middle)</c> for up to four queries q at once, x
+/// being neighbouring 32-bit lanes and i the codes inside a lane; the middle of the codes (1.5 of two bits, 0.5 of one) is taken off so that sums
+/// stay small and lose few bits. Keys: x is a token, i a channel, the coefficients are the query times the channel's scale. Values: x is a channel,
+/// i a token, the coefficients are probabilities times the token's scale. Codes are never written out as numbers.
 /// </summary>
 internal static unsafe class CodePlanes
 {
