@@ -31,9 +31,10 @@ public sealed record KvCacheOptions
     public KvScaleFormat Scales { get; set; } = KvScaleFormat.Byte;
 
     /// <summary>
-    /// Seek each group's best scale and minimum when a page is made, instead of those of its range: more work once, less error.
+    /// Seek each group's best scale and minimum when a page is made, instead of those of its range: more work once, a fraction of the error. Null for yes where
+    /// the engine's own kernels make the pages, no with torch operations, where it goes through host memory.
     /// </summary>
-    public bool ClipSearch { get; set; }
+    public bool? ClipSearch { get; set; }
 
     /// <summary>
     /// How many of the first and as many of the last layers hold their pages at <see cref="BoundaryBits"/>; at most half of the layers.

@@ -26,7 +26,8 @@ internal sealed class KvCacheFactory
         }
 
         (this.options, Shape) = (options with { }, shape);
-        operations = useKernels ? new CpuCacheOperations(options.ClipSearch) : new TorchCacheOperations(options.ClipSearch);
+        var clipSearch = options.ClipSearch ?? useKernels;
+        operations = useKernels ? new CpuCacheOperations(clipSearch) : new TorchCacheOperations(clipSearch);
         if (errors.Count == 0)
         {
             policy = Policy(options);
