@@ -6,6 +6,8 @@ namespace LocalLlm;
 /// <summary>Checks engine options, all at once.</summary>
 internal static class EngineOptionsValidator
 {
+    private const int MostThreads = 1024;
+
     /// <exception cref="ArgumentException">Lists every option that is wrong.</exception>
     public static void ThrowIfInvalid(LlmEngineOptions options)
     {
@@ -14,7 +16,8 @@ internal static class EngineOptionsValidator
             throw new ArgumentException($"{nameof(LlmEngineOptions)}:{string.Concat(errors.Select(e => "\n  - " + e))}", nameof(options));
     }
 
-    private static IEnumerable<string> Errors(LlmEngineOptions options)
+    /// <summary>Everything that is wrong, an entry for each option; empty if nothing.</summary>
+    public static IEnumerable<string> Errors(LlmEngineOptions options)
     {
         if (string.IsNullOrWhiteSpace(options.ModelPath))
             yield return "ModelPath is empty; set it to a Hugging Face model folder (config.json, *.safetensors, tokenizer.json)";
@@ -32,9 +35,15 @@ internal static class EngineOptionsValidator
             yield return $"MaxSequences is {options.MaxSequences}; use 1 or more";
         if (options.PrefillChunkTokens < 1)
             yield return $"PrefillChunkTokens is {options.PrefillChunkTokens}; use 1 or more";
-        if (options.Threads is < 1)
-            yield return $"Threads is {options.Threads}; use 1 or more, or null for one each core";
-        foreach (var error in options.KvCache is null ? ["it is null"] : KvCacheOptionsCheck.Errors(options.KvCache))
+        if (options.Threads is < 1 or > MostThreads)
+            yield return $"Threads is {options.Threads}; use 1 to {MostThreads}, or null for one each core";
+        if (options.KvCache is null)
+        {
+            yield return "KvCache is null; leave it at its default";
+            yield break;
+        }
+
+        foreach (var error in KvCacheOptionsCheck.Errors(options.KvCache))
             yield return "KvCache: " + error;
     }
 }

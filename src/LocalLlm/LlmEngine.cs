@@ -49,6 +49,7 @@ public sealed partial class LlmEngine : ILlmEngine
     {
         ArgumentNullException.ThrowIfNull(options);
         EngineOptionsValidator.ThrowIfInvalid(options);
+        options = options with { KvCache = options.KvCache with { } }; // the caller may change its own meanwhile
         var logger = (loggerFactory ?? NullLoggerFactory.Instance).CreateLogger<LlmEngine>();
         return Task.Run(() => Load(options, progress, logger, cancellationToken), cancellationToken);
     }
@@ -61,8 +62,10 @@ public sealed partial class LlmEngine : ILlmEngine
         cancellationToken.ThrowIfCancellationRequested();
 
         LibTorch.EnsureLoaded(options.LibTorchPath);
-        if (options.Threads is { } threads)
-            set_num_threads(threads);
+        // What the cache will refuse is better known before gigabytes are read; the type is known later, and takes no less room than this one.
+        if (folder.Config is { } early)
+            _ = new KvCacheFactory(options.KvCache, new KvShape(early.Layers, early.KvHeads, early.HeadDim, ScalarType.BFloat16, CPU));
+        set_num_threads(options.Threads ?? LibTorch.DefaultThreads);
         var device = TorchDevice.Resolve(options.Device);
         // As many as libtorch takes: the two never work at the same time.
         var team = device.type == TorchSharp.DeviceType.CPU ? new WorkerTeam(get_num_threads()) : null;
@@ -101,8 +104,9 @@ public sealed partial class LlmEngine : ILlmEngine
         var endIds = folder.EosTokenIds.Concat(tokenizer.EosId is { } eos ? [eos] : []).ToHashSet();
         var prompts = new PromptEncoder(tokenizer, chat, folder.Generation?.Sampling ?? new SamplingOptions(), endIds, info.ContextTokens, config.VocabSize, caches,
             options.KvCache.MemoryBytes, TimeProvider.System);
-        IAttentionBackend attention = useKernels ? new CpuAttention(team!) : new TorchAttention();
+        LogLoaded(logger, info.ModelId, info.Architecture, info.ParameterCount / 1e6, info.Device, info.ContextTokens, options.KvCache.Kind);
         LogAttention(logger, useKernels ? $"CPU kernels, {AttentionKernel.Best.Path}" : "torch operations");
+        IAttentionBackend attention = useKernels ? new CpuAttention(team!) : new TorchAttention();
         var loop = new EngineLoop(
             new EngineLoopOptions
             {
@@ -117,7 +121,6 @@ public sealed partial class LlmEngine : ILlmEngine
                 Device = model.Device,
             },
             batch => model.Forward(batch, attention), tokenizer, logger);
-        LogLoaded(logger, info.ModelId, info.Architecture, info.ParameterCount / 1e6, info.Device, info.ContextTokens, options.KvCache.Kind);
         return new LlmEngine(info, model, team, attention as IDisposable, loop, prompts);
     }
 

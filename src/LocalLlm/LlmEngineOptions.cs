@@ -36,8 +36,11 @@ public sealed record LlmEngineOptions
     /// <summary>What computes attention over the KV cache.</summary>
     public AttentionBackend AttentionBackend { get; set; } = AttentionBackend.Auto;
 
-    /// <summary>Threads on a CPU, of libtorch and of the engine's own kernels; null takes one for each core.</summary>
+    /// <summary>Threads on a CPU, of libtorch and of the engine's own kernels, 1 to 1,024; null takes one for each core. libtorch has one count for all engines of a process: the last loaded sets it.</summary>
     public int? Threads { get; set; }
+
+    /// <summary>Everything that can be seen to be wrong before a model is loaded, an entry for each option; empty if nothing.</summary>
+    public IReadOnlyList<string> Validate() => [.. EngineOptionsValidator.Errors(this)];
 }
 
 /// <summary>The type in which weights are held and multiplied.</summary>

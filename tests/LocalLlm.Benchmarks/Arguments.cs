@@ -8,11 +8,12 @@ internal sealed class Arguments
     public const string Help = """
         Usage: LocalLlm.Benchmarks COMMAND [options]     (dotnet run -c Release --project tests/LocalLlm.Benchmarks -- COMMAND [options])
 
-          attention [--tokens 4096,16384,65536] [--head-dim 128,64] [--queries 1] [--path Vector512]
+          attention [--tokens 4096,16384,65536] [--head-dim 128,64] [--queries 1] [--path Vector512] [--rounds 10]
                       attention over 2-bit pages against torch over the same tokens in bf16 and float32, and against reading the packed bytes
-          linear [--rows 1] [--type bf16]
+          linear [--rows 1] [--type bf16] [--rounds 8]
                       a few rows times a weight matrix against torch, and against reading the weights
-          quantize    quantise-and-pack of a page
+          quantize [--head-dim 128,64] [--rounds 10]
+                      quantise-and-pack of a page
           decode [--depth 0,4096,16384,32768] [--prefill 512] [--prefill-depth 0,4096] [--layers 16] [--steps 16] [--torch 1]
                       a random-weight model of Llama-3.2-1B's shape: tokens per second with a dense and a LogQuant cache, and where the time goes
           micro ...   BenchmarkDotNet; its own options follow
@@ -33,13 +34,16 @@ internal sealed class Arguments
         {
             if (Rest[i] == "--json")
                 Json = true;
+            else if (Rest[i] is "--help" or "-h")
+                WantsHelp = true;
             else if (Rest[i].StartsWith("--", StringComparison.Ordinal) && i + 1 < Rest.Length)
                 options[Rest[i][2..]] = Rest[++i];
             else
                 throw new ArgumentException($"What is '{Rest[i]}'?");
         }
 
-        Threads = Numbers("threads", Environment.ProcessorCount)[0];
+        WantsHelp |= Command is "--help" or "-h" or "help";
+        Threads = Number("threads", Environment.ProcessorCount, most: 1024);
     }
 
     public string Command { get; }
@@ -48,17 +52,29 @@ internal sealed class Arguments
 
     public bool Json { get; }
 
+    public bool WantsHelp { get; }
+
     public int Threads { get; }
 
-    /// <summary>Numbers separated by commas.</summary>
-    public int[] Numbers(string name, params int[] byDefault)
+    /// <summary>Numbers separated by commas, each from <paramref name="least"/> on and a multiple of <paramref name="multipleOf"/>.</summary>
+    public int[] Numbers(string name, int[] byDefault, int least = 1, int multipleOf = 1, int most = int.MaxValue)
     {
         if (!options.Remove(name, out var text))
             return byDefault;
-        return [.. text.Split(',').Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
-            ? number
-            : throw new ArgumentException($"--{name} takes whole numbers separated by commas, got '{part}'."))];
+        var limits = $"whole numbers from {least} on" + (multipleOf > 1 ? $", multiples of {multipleOf}" : "");
+        return
+        [
+            .. text.Split(',').Select(part =>
+                int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= least && number <= most && number % multipleOf == 0
+                    ? number
+                    : throw new ArgumentException($"--{name} takes {limits}, separated by commas; got '{part}'.")),
+        ];
     }
+
+    /// <summary>One number.</summary>
+    public int Number(string name, int byDefault, int least = 1, int most = int.MaxValue) => Numbers(name, [byDefault], least, most: most) is [var number]
+        ? number
+        : throw new ArgumentException($"--{name} takes one number.");
 
     public string? Text(string name) => options.Remove(name, out var text) ? text : null;
 

@@ -8,9 +8,9 @@ using LocalLlm.Benchmarks.Comparisons;
 using LocalLlm.Interop;
 
 // Every comparison prints ratios taken in one run: what it is compared with runs in turns with it, in the same process, with the same threads.
-var arguments = new Arguments(args);
 try
 {
+    var arguments = new Arguments(args);
     if (arguments.Command is "micro")
     {
         // In this process: libtorch is loaded once, and no project is generated that would need the repository's settings.
@@ -27,15 +27,16 @@ try
         "quantize" => QuantizeComparison.Parse(arguments),
         _ => null,
     };
-    if (comparison is null)
+    if (comparison is null || arguments.WantsHelp)
     {
         Console.Error.WriteLine(Arguments.Help);
-        return arguments.Command is "--help" or "-h" ? 0 : 2;
+        return arguments.WantsHelp ? 0 : 2;
     }
 
     arguments.RequireNothingLeft();
     LibTorch.EnsureLoaded();
-    var table = comparison.Run(new Machine(arguments.Threads));
+    using var machine = new Machine(arguments.Threads);
+    var table = comparison.Run(machine);
     Console.WriteLine(arguments.Json ? JsonSerializer.Serialize(table.Rows, Table.JsonOptions) : table.ToText());
     return 0;
 }
@@ -44,4 +45,9 @@ catch (ArgumentException e)
     Console.Error.WriteLine(e.Message);
     Console.Error.WriteLine(Arguments.Help);
     return 2;
+}
+catch (LocalLlm.LocalLlmException e)
+{
+    Console.Error.WriteLine(e.Message);
+    return 1;
 }

@@ -25,26 +25,35 @@ internal sealed class CpuAttention : IAttentionBackend, IDisposable
     public Tensor Attend(int layer, Tensor q, Tensor k, Tensor v, double scale, int? slidingWindow, StepBatch batch)
     {
         using var scope = NewDisposeScope();
+        work.Clear();
         var output = empty(q.shape, q.dtype, q.device); // [T, Hq, D]
-        var step = new LayerStep(layer, NumberTypes.TokenRows(q), NumberTypes.TokenRows(k), NumberTypes.TokenRows(v), TensorMemory.Address(output), (float)scale, slidingWindow ?? int.MaxValue);
+        var rows = (Q: NumberTypes.TokenRows(q), K: NumberTypes.TokenRows(k), V: NumberTypes.TokenRows(v));
+        var step = new LayerStep(layer, rows.Q, rows.K, rows.V, TensorMemory.Address(output), (float)scale, slidingWindow ?? int.MaxValue);
         var rounds = batch.Slices.Max(s => s.Plan.Segments.Count);
         for (var round = 0; round < rounds; round++)
         {
             foreach (var slice in batch.Slices)
             {
-                if (round < slice.Plan.Segments.Count)
+                if (round < slice.Plan.Segments.Count && slice.Fault is null)
                     Add(step, slice, round);
             }
 
             work.Run();
             foreach (var slice in batch.Slices)
             {
-                if (round >= slice.Plan.Segments.Count)
+                if (round >= slice.Plan.Segments.Count || slice.Fault is not null)
                     continue;
                 using var sliceScope = NewDisposeScope();
                 var (start, count) = slice.Plan.Segments[round];
-                slice.Cache.Append(layer, k.narrow(0, slice.Start + start, count), v.narrow(0, slice.Start + start, count), slice.Plan, round);
+                slice.Append(layer, k.narrow(0, slice.Start + start, count), v.narrow(0, slice.Start + start, count), round);
             }
+        }
+
+        // What nobody computed shall at least be numbers.
+        foreach (var slice in batch.Slices)
+        {
+            if (slice.Fault is not null)
+                output.narrow(0, slice.Start, slice.Count).zero_();
         }
 
         return output.MoveToOuterDisposeScope();

@@ -39,12 +39,18 @@ internal sealed class TorchAttention : IAttentionBackend
             {
                 using var segmentScope = NewDisposeScope();
                 var segment = slice.Plan.Segments[index];
+                if (slice.Fault is not null)
+                {
+                    outputs.Add(zeros([segment.Count, q.shape[1], q.shape[2]], q.dtype, q.device).MoveToOuterDisposeScope());
+                    continue;
+                }
+
                 var start = slice.Start + segment.Start;
                 var segmentK = k.narrow(0, start, segment.Count);
                 var segmentV = v.narrow(0, start, segment.Count);
                 var queries = new Queries(q.narrow(0, start, segment.Count), segmentK, scale, slice.Plan.Position + segment.Start, slidingWindow);
                 outputs.Add(AttendSegment(queries, segmentK, segmentV, slice.Cache.View(layer)).MoveToOuterDisposeScope());
-                slice.Cache.Append(layer, segmentK, segmentV, slice.Plan, index);
+                slice.Append(layer, segmentK, segmentV, index);
             }
         }
 

@@ -8,7 +8,27 @@ namespace LocalLlm.Batching;
 /// <param name="Start">First row of the packed batch.</param>
 /// <param name="Count">Number of rows, at least 1; their positions follow the cache's length.</param>
 /// <param name="Plan">What appending the rows does to the cache.</param>
-internal sealed record StepSlice(IKvCache Cache, int Start, int Count, AppendPlan Plan);
+internal sealed record StepSlice(IKvCache Cache, int Start, int Count, AppendPlan Plan)
+{
+    /// <summary>
+    /// Why this sequence cannot go on, set by the attention backend: its keys or values are not finite, or fit no page. Its rows of the step mean nothing from then on
+    /// and its cache is to be disposed of; the other slices are not concerned.
+    /// </summary>
+    public LocalLlmException? Fault { get; private set; }
+
+    /// <summary>Appends a segment of a layer to the cache; a failure becomes the slice's <see cref="Fault"/>.</summary>
+    public void Append(int layer, Tensor k, Tensor v, int segment)
+    {
+        try
+        {
+            Cache.Append(layer, k, v, Plan, segment);
+        }
+        catch (LocalLlmException e)
+        {
+            Fault = e;
+        }
+    }
+}
 
 /// <summary>The packed tokens of one step: T rows of all its sequences, one after the other.</summary>
 /// <param name="TokenIds">[T] int64.</param>

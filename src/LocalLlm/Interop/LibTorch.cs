@@ -28,6 +28,9 @@ public static class LibTorch
     /// <summary>The folder from which libtorch was loaded; null before, or where TorchSharp's own search found it.</summary>
     public static string? Folder => loadedFolder;
 
+    /// <summary>Threads that libtorch takes by itself: one for each core.</summary>
+    internal static int DefaultThreads { get; private set; }
+
     /// <summary>The handle of TorchSharp's native library; libtorch must be loaded.</summary>
     internal static nint Bindings => Handles.TryGetValue(BindingsName, out var handle)
         ? handle
@@ -58,6 +61,7 @@ public static class LibTorch
             else
                 LoadElsewhere(requested, source, trace);
             isLoaded = true;
+            DefaultThreads = torch.get_num_threads();
         }
     }
 

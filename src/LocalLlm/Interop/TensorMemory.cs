@@ -27,4 +27,10 @@ internal static unsafe class TensorMemory
         GC.KeepAlive(tensor);
         return address;
     }
+
+    /// <summary>The address of a tensor whose elements all lie one behind the other.</summary>
+    /// <exception cref="ArgumentException">The tensor is not on the CPU, or not contiguous.</exception>
+    public static nint Contiguous(Tensor tensor) => tensor.is_contiguous()
+        ? Address(tensor)
+        : throw new ArgumentException($"A tensor of shape [{string.Join(", ", tensor.shape)}] is not contiguous; the kernel reads row after row. Call contiguous() first.", nameof(tensor));
 }

@@ -11,7 +11,7 @@ internal static class TorchDevice
     public const string Forms = "cpu, cuda, cuda:N or auto";
 
     /// <summary>True for "cpu", "cuda", "cuda:N" and "auto".</summary>
-    public static bool IsForm(string name) => name is "cpu" or "cuda" or "auto" || TryIndex(name, out _);
+    public static bool IsForm(string? name) => name is "cpu" or "cuda" or "auto" || (name is not null && TryIndex(name, out _));
 
     /// <summary>Finds the device; libtorch must be loaded.</summary>
     /// <exception cref="LocalLlmException">There is no such GPU.</exception>

@@ -58,5 +58,5 @@ internal sealed class CpuLayerFunctions(WorkerTeam team, float normEpsilon) : IL
         // The threads are borrowed, and nothing else is held.
     }
 
-    private static nint Address(Tensor tensor) => TensorMemory.Address(tensor);
+    private static nint Address(Tensor tensor) => TensorMemory.Contiguous(tensor);
 }

@@ -29,8 +29,10 @@ internal sealed class Linear
             return;
         (outputs, inputs) = (checked((int)weight.shape[0]), checked((int)weight.shape[1]));
         type = NumberTypes.Of(weight.dtype);
-        weightAddress = TensorMemory.Address(weight);
-        biasAddress = bias is null ? 0 : TensorMemory.Address(bias);
+        weightAddress = TensorMemory.Contiguous(weight);
+        if (bias is not null && (bias.dtype != weight.dtype || bias.numel() != outputs))
+            throw new ArgumentException($"The bias is {bias.dtype} of {bias.numel()} numbers; the weight is {weight.dtype} with {outputs} rows.", nameof(bias));
+        biasAddress = bias is null ? 0 : TensorMemory.Contiguous(bias);
     }
 
     /// <summary>x: [T, K] of the weight's type and device -> [T, N].</summary>

@@ -12,7 +12,7 @@ namespace LocalLlm.Models;
 /// </summary>
 internal sealed class RowKernels : IDisposable
 {
-    /// <summary>The row counts that are tried; what a count is faster for holds up to the next one.</summary>
+    /// <summary>The row counts that are tried, up to the first where torch is faster.</summary>
     private static readonly int[] TriedRows = [1, 2, 4, 8, 12, RowMatmul.MaxRows];
 
     private const int Blocks = 3;
@@ -47,8 +47,9 @@ internal sealed class RowKernels : IDisposable
             foreach (var rows in TriedRows)
             {
                 var x = inputs.narrow(0, 0, rows);
-                if (IsFaster(() => layer.Apply(x), () => linear(x, weight)))
-                    maxRows = rows;
+                if (!IsFaster(() => layer.Apply(x), () => linear(x, weight)))
+                    break;
+                maxRows = rows;
             }
 
             kernels.MaxRows = maxRows;

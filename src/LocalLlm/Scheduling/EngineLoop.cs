@@ -68,7 +68,7 @@ internal sealed class EngineLoop : IDisposable
     {
         (this.options, this.forward, this.tokenizer, this.logger) = (options, forward, tokenizer, logger);
         // Two for each conversation: the end of its last prompt and the end of its last turn.
-        retained = new PrefixIndex(2 * options.RetainedConversations);
+        retained = new PrefixIndex((int)Math.Min(int.MaxValue, 2L * options.RetainedConversations));
         thread = new Thread(Run) { IsBackground = true, Name = "LocalLlm engine" };
         thread.Start();
     }
@@ -189,13 +189,16 @@ internal sealed class EngineLoop : IDisposable
             using var scope = NewDisposeScope();
             var (batch, sampling) = Pack(planned);
             using var logits = forward(batch);
-            foreach (var slice in batch.Slices)
-                slice.Cache.Commit(slice.Plan);
+            foreach (var (slice, (sequence, _)) in batch.Slices.Zip(planned))
+                CommitOrEnd(slice, sequence);
             using var host = logits.to(float32).cpu().contiguous();
             var values = MemoryMarshal.Cast<byte, float>(host.bytes);
             var vocabulary = sampling.Count == 0 ? 0 : values.Length / sampling.Count;
             for (var row = 0; row < sampling.Count; row++)
-                Advance(sampling[row], values.Slice(row * vocabulary, vocabulary));
+            {
+                if (running.Contains(sampling[row]))
+                    Advance(sampling[row], values.Slice(row * vocabulary, vocabulary));
+            }
         }
         catch (Exception e)
         {
@@ -204,6 +207,19 @@ internal sealed class EngineLoop : IDisposable
             foreach (var (sequence, _) in planned.Where(p => running.Contains(p.Sequence)))
                 End(sequence, Failure(e));
         }
+    }
+
+    /// <summary>A sequence whose own numbers went wrong ends alone; its neighbours' rows do not depend on it.</summary>
+    private void CommitOrEnd(StepSlice slice, Sequence sequence)
+    {
+        if (slice.Fault is null)
+        {
+            slice.Cache.Commit(slice.Plan);
+            return;
+        }
+
+        logger.LogError(slice.Fault, "A sequence's keys or values cannot be kept");
+        End(sequence, slice.Fault);
     }
 
     /// <summary>Builds the batch; the sequences whose last pending token is in it want logits, in the order of the rows.</summary>

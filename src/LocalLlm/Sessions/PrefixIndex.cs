@@ -53,8 +53,10 @@ internal sealed class PrefixIndex(int capacity) : IDisposable
             Drop(same);
         var entry = new RetainedCache(tokens, cache);
         entries.Add(entry);
-        while (entries.Count > capacity)
-            DropOldest();
+        while (entries.Count > capacity && DropOldest())
+        {
+        }
+
         return entry;
     }
 

@@ -39,18 +39,7 @@ internal sealed class LlmEngineOptionsValidator : IValidateOptions<LlmEngineOpti
         else if (!Directory.Exists(options.ModelPath))
             errors.Add($"{prefix}.{nameof(options.ModelPath)} is '{options.ModelPath}', which is no folder; "
                 + $"a relative path starts at {Directory.GetCurrentDirectory()}.");
-        AtLeastOne(options.ContextTokens, nameof(options.ContextTokens));
-        AtLeastOne(options.MaxSequences, nameof(options.MaxSequences));
-        AtLeastOne(options.PrefillChunkTokens, nameof(options.PrefillChunkTokens));
-        AtLeastOne(options.Threads, nameof(options.Threads));
-        if (options.KvCache is null)
-            errors.Add($"{prefix}.{nameof(options.KvCache)} is null; leave it at its default.");
+        errors.AddRange(options.Validate().Where(e => !e.StartsWith(nameof(options.ModelPath), StringComparison.Ordinal)).Select(e => $"{prefix}.{e}."));
         return errors.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(errors);
-
-        void AtLeastOne(int? value, string property)
-        {
-            if (value < 1)
-                errors.Add($"{prefix}.{property} is {value}; it must be at least 1.");
-        }
     }
 }

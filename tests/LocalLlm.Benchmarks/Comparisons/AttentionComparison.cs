@@ -10,7 +10,7 @@ namespace LocalLlm.Benchmarks.Comparisons;
 /// </summary>
 internal sealed class AttentionComparison(int[] tokens, int[] headDims, int queries, int rounds, SimdPath path) : IComparison
 {
-    private const int QueryHeads = 32, KvHeads = 8;
+    private const int QueryHeads = 32, KvHeads = 8, PageTokens = 64;
 
     public static AttentionComparison Parse(Arguments arguments)
     {
@@ -18,8 +18,9 @@ internal sealed class AttentionComparison(int[] tokens, int[] headDims, int quer
         var path = name is null ? SimdPaths.Best : Enum.TryParse<SimdPath>(name, out var parsed) && SimdPaths.IsSupported(parsed)
             ? parsed
             : throw new ArgumentException($"--path is one of {string.Join(", ", SimdPaths.Supported)}, got '{name}'.");
-        return new(arguments.Numbers("tokens", 4096, 16384, 65536), arguments.Numbers("head-dim", 128, 64), arguments.Numbers("queries", 1)[0],
-            arguments.Numbers("rounds", 10)[0], path);
+        return new(
+            arguments.Numbers("tokens", [4096, 16384, 65536], PageTokens, PageTokens), arguments.Numbers("head-dim", [128, 64], 8, 8),
+            arguments.Number("queries", 1), arguments.Number("rounds", 10), path);
     }
 
     public Table Run(Machine machine)
@@ -39,7 +40,7 @@ internal sealed class AttentionComparison(int[] tokens, int[] headDims, int quer
     private void Add(Table table, Machine machine, AttentionWork work, int headDim, int count)
     {
         // Layer after layer, as a decode step goes: nobody finds in the caches what the same layer left there.
-        using var pages = new Layers<PackedSequence>(() => new PackedSequence(new PageLayout(64, headDim), count, QueryHeads, KvHeads, queries), p => p.PackedBytes);
+        using var pages = new Layers<PackedSequence>(() => new PackedSequence(new PageLayout(PageTokens, headDim), count, QueryHeads, KvHeads, queries), p => p.PackedBytes);
         using var bf16 = new Layers<Dense>(() => new Dense(ScalarType.BFloat16, headDim, count, queries), d => d.Bytes);
         using var fp32 = new Layers<Dense>(() => new Dense(ScalarType.Float32, headDim, count, queries), d => d.Bytes);
         var best = Machine.Least(

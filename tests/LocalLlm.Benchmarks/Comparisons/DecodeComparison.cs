@@ -18,8 +18,8 @@ namespace LocalLlm.Benchmarks.Comparisons;
 internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int prefillTokens, int layers, int steps, bool withTorch) : IComparison
 {
     public static DecodeComparison Parse(Arguments arguments) => new(
-        arguments.Numbers("depth", 0, 4096, 16384, 32768), arguments.Numbers("prefill-depth", 0, 4096), arguments.Numbers("prefill", 512)[0],
-        arguments.Numbers("layers", 16)[0], arguments.Numbers("steps", 16)[0], arguments.Numbers("torch", 1)[0] != 0);
+        arguments.Numbers("depth", [0, 4096, 16384, 32768], least: 0), arguments.Numbers("prefill-depth", [0, 4096], least: 0), arguments.Number("prefill", 512),
+        arguments.Number("layers", 16), arguments.Number("steps", 16), arguments.Number("torch", 1, least: 0) != 0);
 
     public Table Run(Machine machine)
     {

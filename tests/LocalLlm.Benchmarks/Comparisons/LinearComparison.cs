@@ -20,7 +20,7 @@ internal sealed class LinearComparison(int[] rowCounts, int rounds, ScalarType t
             "f32" => ScalarType.Float32,
             var other => throw new ArgumentException($"--type is one of bf16, f16, f32, got '{other}'."),
         };
-        return new(arguments.Numbers("rows", 1), arguments.Numbers("rounds", 8)[0], type);
+        return new(arguments.Numbers("rows", [1], most: RowMatmul.MaxRows), arguments.Number("rounds", 8), type);
     }
 
     public Table Run(Machine machine)

@@ -7,7 +7,7 @@ internal sealed class QuantizeComparison(int[] headDims, int rounds) : IComparis
 {
     private const int Repeats = 100;
 
-    public static QuantizeComparison Parse(Arguments arguments) => new(arguments.Numbers("head-dim", 128, 64), arguments.Numbers("rounds", 10)[0]);
+    public static QuantizeComparison Parse(Arguments arguments) => new(arguments.Numbers("head-dim", [128, 64], 8, 8), arguments.Number("rounds", 10));
 
     public Table Run(Machine machine)
     {

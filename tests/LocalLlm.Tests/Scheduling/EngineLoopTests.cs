@@ -1,3 +1,4 @@
+using LocalLlm.Batching;
 using LocalLlm.Interop;
 using LocalLlm.Sampling;
 using LocalLlm.Scheduling;
@@ -18,6 +19,7 @@ public sealed class EngineLoopTests : IDisposable
     private readonly string folder = Directory.CreateTempSubdirectory("loop-").FullName;
     private readonly TextTokenizer tokenizer;
     private Action<int[]> beforeStep = _ => { };
+    private Action<StepBatch> duringStep = _ => { };
     private int truncatableFrom;
 
     public EngineLoopTests()
@@ -228,6 +230,26 @@ public sealed class EngineLoopTests : IDisposable
         Should.Throw<LocalLlmException>(() => Submit(loop, "a"));
     }
 
+    [Fact]
+    public async Task Step_OneSequencesNumbersGoWrong_EndsItAloneAndItsNeighboursGoOn()
+    {
+        // The second sequence's cache refuses its keys in the first step that holds two sequences.
+        using var started = new ManualResetEventSlim();
+        beforeStep = _ => started.Wait();
+        duringStep = batch =>
+        {
+            if (batch.Slices.Count == 2 && batch.Slices[1].Fault is null)
+                batch.Slices[1].Append(0, batch.TokenIds, batch.TokenIds, 0);
+        };
+        using var loop = Loop();
+        var (first, second) = (Submit(loop, "m"), Submit(loop, "c"));
+        started.Set();
+
+        (await ReadAsync(first)).Text.ShouldBe("nopqrstuvwxyz");
+        (await Should.ThrowAsync<LocalLlmException>(async () => await ReadAsync(second))).Message.ShouldBe(FakeCache.Refusal);
+        (await ReadAsync(Submit(loop, "x"))).Text.ShouldBe("yz");
+    }
+
     private EngineLoop Loop(int maxSequences = 4, int prefillChunk = 8, int retained = 2, long? memoryBytes = null) => new(
         new EngineLoopOptions
         {
@@ -246,6 +268,7 @@ public sealed class EngineLoopTests : IDisposable
             var counts = batch.Slices.Select(s => s.Count).ToArray();
             steps.Add(counts);
             beforeStep(counts);
+            duringStep(batch);
             using var next = batch.TokenIds.index_select(0, batch.LogitRows) + 1;
             return nn.functional.one_hot(next, Vocabulary).to(float32);
         },

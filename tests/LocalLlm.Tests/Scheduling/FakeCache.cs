@@ -9,6 +9,9 @@ namespace LocalLlm.Tests.Scheduling;
 /// <summary>A cache that only counts, and knows how many of its kind are alive.</summary>
 internal sealed class FakeCache(FakeCache.Census census, int length = 0, int truncatableFrom = 0) : IKvCache
 {
+    /// <summary>What every append ends in.</summary>
+    public const string Refusal = "A key is not a number.";
+
     private bool isDisposed;
 
     public int Length { get; private set; } = length;
@@ -41,7 +44,7 @@ internal sealed class FakeCache(FakeCache.Census census, int length = 0, int tru
 
     public PageLayout? AddRuns(int layer, bool withPositions, List<KvRun> runs) => throw new NotSupportedException();
 
-    public void Append(int layer, Tensor k, Tensor v, AppendPlan plan, int segment) => throw new NotSupportedException();
+    public void Append(int layer, Tensor k, Tensor v, AppendPlan plan, int segment) => throw new LocalLlmException(Refusal);
 
     public void Dispose()
     {

@@ -110,7 +110,7 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
             for (var i = 1; i < count; i++)
             {
                 var other = new State(states + ((nint)i * size), queries);
-                if (other.Highest[row] > float.NegativeInfinity) // else the query sees nothing in that part
+                if (!float.IsNegativeInfinity(other.Highest[row])) // else the query sees nothing in that part
                     first.Add(row, other, MathF.Exp(other.Highest[row] - highest));
             }
 
@@ -372,7 +372,7 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
 
         for (var i = 0; i < count; i++)
         {
-            if (highest[i] > state.Highest[row + i])
+            if (!(highest[i] <= state.Highest[row + i])) // NaN raises too, and makes everything NaN
                 state.Raise(row + i, highest[i]);
         }
 
@@ -462,7 +462,7 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
         /// <summary>Makes everything relative to a higher score.</summary>
         public void Raise(int row, float highest)
         {
-            if (Highest[row] > float.NegativeInfinity)
+            if (!float.IsNegativeInfinity(Highest[row]))
                 Scale(row, MathF.Exp(Highest[row] - highest));
             Highest[row] = highest;
         }

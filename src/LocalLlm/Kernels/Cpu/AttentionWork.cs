@@ -12,8 +12,11 @@ internal sealed unsafe class AttentionWork : ParallelWork, IDisposable
     /// <summary>Parts of a region for each thread: enough that the last ones to end leave little time unused.</summary>
     private const int PartsPerThread = 8;
 
-    /// <summary>Tokens of a part at least, so that merging costs nothing beside it.</summary>
-    private const int LeastPartTokens = 1024;
+    /// <summary>Tokens times query rows of a part at least, so that merging costs nothing beside it.</summary>
+    private const int LeastPartWork = 4096;
+
+    /// <summary>The most memory for the states of one sequence's parts: a long prompt's are large.</summary>
+    private const long MostStateFloats = 8 << 20;
 
     private readonly WorkerTeam team;
     private readonly AttentionKernel kernel;
@@ -65,10 +68,16 @@ internal sealed unsafe class AttentionWork : ParallelWork, IDisposable
         }
         finally
         {
-            problems.Clear();
-            runs.Clear();
-            parts.Clear();
+            Clear();
         }
+    }
+
+    /// <summary>Forgets all sequences that were added: after a failure between <see cref="Add"/> and <see cref="Run"/> their memory may be gone.</summary>
+    public void Clear()
+    {
+        problems.Clear();
+        runs.Clear();
+        parts.Clear();
     }
 
     /// <inheritdoc/>
@@ -100,7 +109,10 @@ internal sealed unsafe class AttentionWork : ParallelWork, IDisposable
             throw new ArgumentException($"head_dim must be a multiple of 8 from 8 to {AttentionKernel.MaxHeadDim}, got {queries.HeadDim}.", nameof(queries));
         if (queries.Count < 1 || queries.Group < 1 || queries.KvHeads < 1)
             throw new ArgumentException($"{queries.Count} queries, {queries.KvHeads} KV heads, groups of {queries.Group}: each must be 1 or more.", nameof(queries));
-        if (tokens.IsEmpty)
+        var count = 0L;
+        foreach (ref readonly var run in tokens)
+            count += run.Tokens;
+        if (count == 0)
             throw new ArgumentException("There is no token to attend to.", nameof(tokens));
         foreach (ref readonly var run in tokens)
         {
@@ -127,10 +139,12 @@ internal sealed unsafe class AttentionWork : ParallelWork, IDisposable
         {
             var problem = problems[p];
             var queries = problem.Queries;
-            var leastTiles = LeastPartTokens / CollectionsMarshal.AsSpan(runs)[problem.FirstRun].TileTokens;
-            var ideal = (problem.Tiles * (long)queries.Rows + wanted - 1) / wanted;
-            var count = (int)Math.Clamp(ideal, 1, Math.Max(1, problem.Tiles / leastTiles));
             var size = AttentionKernel.StateFloats(queries.Rows, queries.HeadDim);
+            var tileWork = (long)CollectionsMarshal.AsSpan(runs)[problem.FirstRun].TileTokens * queries.Rows;
+            var leastTiles = Math.Max(1, LeastPartWork / tileWork);
+            var ideal = (problem.Tiles * (long)queries.Rows + wanted - 1) / wanted;
+            var most = Math.Min(problem.Tiles / leastTiles, MostStateFloats / ((long)size * queries.KvHeads));
+            var count = (int)Math.Clamp(ideal, 1, Math.Max(1, most));
             for (var head = 0; head < queries.KvHeads; head++, groups++)
             {
                 for (var i = 0; i < count; i++)
@@ -147,6 +161,7 @@ internal sealed unsafe class AttentionWork : ParallelWork, IDisposable
         {
             NativeMemory.AlignedFree(states);
             states = null;
+            stateCapacity = 0; // until the allocation has succeeded
             states = (float*)NativeMemory.AlignedAlloc((nuint)state * sizeof(float), 64);
             stateCapacity = (nuint)state;
         }

@@ -33,7 +33,18 @@ internal sealed class WorkerTeam : IDisposable
         {
             var worker = i + 1;
             helpers[i] = new Thread(() => Serve(worker)) { IsBackground = true, Name = $"LocalLlm kernels {worker}" };
-            helpers[i].Start();
+            try
+            {
+                helpers[i].Start();
+            }
+            catch
+            {
+                // The system has no thread left: those that run shall not wait for ever.
+                Volatile.Write(ref isDisposed, true);
+                Interlocked.Increment(ref counters.Region);
+                WakeSleepers();
+                throw;
+            }
         }
     }
 

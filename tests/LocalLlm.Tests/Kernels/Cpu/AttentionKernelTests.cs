@@ -181,6 +181,74 @@ public sealed class AttentionKernelTests : IDisposable
         Should.Throw<ArgumentException>(() => work.Add(test.Request(), test.Layout, [run with { Tokens = 33 }])).Message.ShouldContain("whole pages");
         Should.Throw<ArgumentException>(() => work.Add(test.Request(), null, [run])).Message.ShouldContain("whole pages");
         Should.Throw<ArgumentException>(() => work.Add(test.Request(), test.Layout, [])).Message.ShouldContain("no token");
+        Should.Throw<ArgumentException>(() => work.Add(test.Request(), test.Layout, [run with { Tokens = 0 }])).Message.ShouldContain("no token");
+        test.ShouldEqualOracle(work, 1e-5); // what was refused has left nothing behind
+    }
+
+    [Fact]
+    public unsafe void Clear_AfterAFailedAdd_ForgetsWhatWasAdded()
+    {
+        using var work = new AttentionWork(team);
+        using var forgotten = new AttentionCase(new PageLayout(32, 64), 1, 1, 1, NumberType.Float32, seed: 1);
+        using var test = new AttentionCase(new PageLayout(32, 64), 1, 1, 1, NumberType.Float32, seed: 2);
+        forgotten.AddRun(32, packedKeys: true, packedValues: true);
+        test.AddRun(32, packedKeys: true, packedValues: true);
+        var output = (float*)forgotten.Request().Outputs;
+        *output = -7;
+        work.Add(forgotten.Request(), forgotten.Layout, [.. forgotten.Runs]);
+
+        work.Clear();
+        test.ShouldEqualOracle(work, 1e-5);
+
+        (*output).ShouldBe(-7);
+    }
+
+    [Theory]
+    [MemberData(nameof(Kernels))]
+    public unsafe void Attend_ScoreIsNotANumber_MakesTheOutputNoNumber(int path)
+    {
+        // Finite numbers whose product is infinity less infinity; one run with such a key, one without.
+        float* query = stackalloc float[16], keys = stackalloc float[64 * 16], values = stackalloc float[64 * 16], output = stackalloc float[16];
+        new Span<float>(query, 16).Clear();
+        new Span<float>(query, 2).Fill(1e20f);
+        new Span<float>(keys, 64 * 16).Clear();
+        (keys[0], keys[1]) = (1e20f, -1e20f);
+        new Span<float>(values, 64 * 16).Fill(3);
+        var runs = new KvRun[2];
+        for (var i = 0; i < 2; i++)
+        {
+            runs[i] = new KvRun
+            {
+                TileTokens = 32,
+                Tokens = 32,
+                FirstPosition = 32 * i,
+                Keys = new KvSource { Data = (nint)(keys + (512 * i)), Type = NumberType.Float32, HeadBytes = 64 * 64, StepBytes = 64 },
+                Values = new KvSource { Data = (nint)(values + (512 * i)), Type = NumberType.Float32, HeadBytes = 64 * 64, StepBytes = 64 },
+            };
+        }
+
+        using var work = Work(path);
+
+        work.Add(
+            new AttentionQueries
+            {
+                Count = 1,
+                KvHeads = 1,
+                Group = 1,
+                HeadDim = 16,
+                Scale = 1,
+                Position = 64,
+                SlidingWindow = int.MaxValue,
+                Type = NumberType.Float32,
+                Queries = (nint)query,
+                QueryHeadBytes = 64,
+                QueryTokenBytes = 64,
+                Outputs = (nint)output,
+            },
+            null, runs);
+        work.Run();
+
+        new Span<float>(output, 16).ToArray().ShouldAllBe(x => float.IsNaN(x));
     }
 
     private void Check(AttentionCase test, int path, int window = int.MaxValue)
