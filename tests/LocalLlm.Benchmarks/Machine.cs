@@ -20,14 +20,22 @@ internal sealed class Machine : IDisposable
     public string Description => $"{Team.Threads} threads, {SimdPaths.Best}, .NET {Environment.Version}, torch {__version__}";
 
     /// <summary>
-    /// The least milliseconds of each action. They take turns, so that all see the same minutes of a noisy machine; the first round does not count, and each
+    /// The least milliseconds of each action. They take turns, so that all see the same minutes of a noisy machine, and each
     /// turn begins with a run that does not either, so that nobody pays for what another left in the caches or spinning.
     /// </summary>
     public static double[] Least(int rounds, params Action[] actions)
     {
         var best = new double[actions.Length];
         Array.Fill(best, double.PositiveInfinity);
-        for (var round = 0; round <= rounds; round++)
+        foreach (var action in actions)
+        {
+            // Until the just-in-time compiler has made the fast code of it.
+            var start = Stopwatch.GetTimestamp();
+            for (var run = 0; run < 40 && Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(0.4); run++)
+                action();
+        }
+
+        for (var round = 0; round < rounds; round++)
         {
             for (var i = 0; i < actions.Length; i++)
             {
@@ -37,8 +45,7 @@ internal sealed class Machine : IDisposable
                 {
                     var start = Stopwatch.GetTimestamp();
                     actions[i]();
-                    if (round > 0)
-                        best[i] = Math.Min(best[i], Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+                    best[i] = Math.Min(best[i], Stopwatch.GetElapsedTime(start).TotalMilliseconds);
                 }
             }
         }
