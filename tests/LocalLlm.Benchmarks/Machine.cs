@@ -20,18 +20,18 @@ internal sealed class Machine : IDisposable
     public string Description => $"{Team.Threads} threads, {SimdPaths.Best}, .NET {Environment.Version}, torch {__version__}";
 
     /// <summary>
-    /// The least milliseconds of each action. They take turns, so that all see the same minutes of a noisy machine, and each
-    /// turn begins with a run that does not either, so that nobody pays for what another left in the caches or spinning.
+    /// Milliseconds of each action: the median over the rounds of the least of at least three runs. They take turns, so that all see the same minutes of a noisy machine, and
+    /// each turn begins with a run that does not count, so that nobody pays for what another left in the caches or spinning. Medians, because what is
+    /// compared must have had the same luck: the machine's clock and memory are faster in some moments than in others.
     /// </summary>
-    public static double[] Least(int rounds, params Action[] actions)
+    public static double[] Measure(int rounds, params Action[] actions)
     {
-        var best = new double[actions.Length];
-        Array.Fill(best, double.PositiveInfinity);
+        var least = actions.Select(_ => new double[rounds]).ToArray();
         foreach (var action in actions)
         {
-            // Until the just-in-time compiler has made the fast code of it.
+            // Until the just-in-time compiler has made the fast code of it, which it does some time after the thirtieth call.
             var start = Stopwatch.GetTimestamp();
-            for (var run = 0; run < 40 && Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(0.4); run++)
+            while (Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(0.5))
                 action();
         }
 
@@ -41,16 +41,19 @@ internal sealed class Machine : IDisposable
             {
                 actions[i]();
                 Thread.Sleep(10); // torch's threads spin on for some milliseconds after they have worked
-                for (var repeat = 0; repeat < 3; repeat++)
+                least[i][round] = double.PositiveInfinity;
+                // Long enough for a processor that slept to be awake, as it is in the middle of a step.
+                var turn = Stopwatch.GetTimestamp();
+                for (var repeat = 0; repeat < 3 || Stopwatch.GetElapsedTime(turn) < TimeSpan.FromMilliseconds(15); repeat++)
                 {
                     var start = Stopwatch.GetTimestamp();
                     actions[i]();
-                    best[i] = Math.Min(best[i], Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+                    least[i][round] = Math.Min(least[i][round], Stopwatch.GetElapsedTime(start).TotalMilliseconds);
                 }
             }
         }
 
-        return best;
+        return [.. least.Select(l => l.Order().ElementAt(rounds / 2))];
     }
 
     /// <summary>Reads memory once, on all threads: what any kernel over these bytes cannot beat.</summary>

@@ -43,11 +43,11 @@ internal sealed class AttentionComparison(int[] tokens, int[] headDims, int quer
         using var pages = new Layers<PackedSequence>(() => new PackedSequence(new PageLayout(PageTokens, headDim), count, QueryHeads, KvHeads, queries), p => p.PackedBytes);
         using var bf16 = new Layers<Dense>(() => new Dense(ScalarType.BFloat16, headDim, count, queries), d => d.Bytes);
         using var fp32 = new Layers<Dense>(() => new Dense(ScalarType.Float32, headDim, count, queries), d => d.Bytes);
-        var best = Machine.Least(
+        var times = Machine.Measure(
             rounds, () => pages.Next().Attend(work), () => bf16.Next().Attend(), () => fp32.Next().Attend(), () => Read(pages.Next()));
         void Read(PackedSequence layer) => machine.Read(layer.Address, layer.PackedBytes);
 
-        var (ours, torchBf16, torchFp32, read) = (best[0], best[1], best[2], best[3]);
+        var (ours, torchBf16, torchFp32, read) = (times[0], times[1], times[2], times[3]);
         table.Add(
             ("shape", $"{QueryHeads}/{KvHeads}/{headDim}"), ("tokens", count), ("queries", queries), ("ours_ms", ours), ("torch_bf16_ms", torchBf16),
             ("torch_fp32_ms", torchFp32), ("read_ms", read), ("ratio_torch_bf16", torchBf16 / ours), ("ratio_torch_fp32", torchFp32 / ours),

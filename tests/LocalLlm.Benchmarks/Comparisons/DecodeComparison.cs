@@ -45,11 +45,8 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
 
         if (withTorch)
         {
-            // The same weights on torch's operations alone.
             using var torchModel = DecoderModel.Load(folder, CPU, WeightType.BFloat16);
-            var torch = new TorchAttention();
-            Decode(table, machine, "torch", "dense", torchModel, torch, new KvCacheFactory(options.Dense, shape), 0);
-            Decode(table, machine, "torch", "LogQuant", torchModel, torch, new KvCacheFactory(options.LogQuant, shape), 0);
+            AgainstTorch(table, (kernels, fused), (torchModel, new TorchAttention()), new KvCacheFactory(options.Dense, shape));
         }
 
         return table;
@@ -87,6 +84,40 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
             ("what", "decode"), ("operations", operations), ("cache", kind), ("depth", depth), ("tokens_per_s", 1000 / total), ("best_tokens_per_s", 1000 / measured.Min(m => m.Total)),
             ("step_ms", total), ("linear_ms", linearTime), ("weights_read_ms", read), ("read_to_linear", read / linearTime), ("attention_ms", attention), ("sampling_ms", sampling),
             ("other_ms", total - linearTime - attention - sampling), ("attention_share", attention / total), ("kv_mb", cache.Bytes / 1e6));
+    }
+
+    // The same step on torch's operations alone, in turns, from an empty dense cache.
+    private void AgainstTorch(
+        Table table, (DecoderModel Model, IAttentionBackend Backend) ours, (DecoderModel Model, IAttentionBackend Backend) torch, KvCacheFactory caches)
+    {
+        var sampler = new Sampler(SamplingSettings.Resolve(null, new SamplingOptions()), []);
+        using IKvCache ourCache = caches.Create(), torchCache = caches.Create();
+        var (ourSteps, torchSteps) = (new List<(double Step, double Linear)>(), new List<(double Step, double Linear)>());
+        for (var step = 0; step < steps + 2; step++)
+        {
+            ourSteps.Add(Timed(ours, ourCache));
+            torchSteps.Add(Timed(torch, torchCache));
+            Thread.Sleep(10); // torch's threads spin on for some milliseconds
+        }
+
+        var (our, other) = (Median(ourSteps), Median(torchSteps));
+        table.Add(
+            ("what", "decode in turns"), ("operations", "ours"), ("cache", "dense"), ("depth", 0), ("tokens_per_s", 1000 / our.Step), ("step_ms", our.Step), ("linear_ms", our.Linear),
+            ("linear_ratio_torch", other.Linear / our.Linear), ("step_ratio_torch", other.Step / our.Step));
+        table.Add(
+            ("what", "decode in turns"), ("operations", "torch"), ("cache", "dense"), ("depth", 0), ("tokens_per_s", 1000 / other.Step), ("step_ms", other.Step),
+            ("linear_ms", other.Linear));
+
+        (double Step, double Linear) Timed((DecoderModel Model, IAttentionBackend Backend) side, IKvCache cache)
+        {
+            var linear = side.Model.LinearTime;
+            var start = Stopwatch.GetTimestamp();
+            Step(side.Model, new Clock(side.Backend), cache, sampler, [1]);
+            return (Stopwatch.GetElapsedTime(start).TotalMilliseconds, (side.Model.LinearTime - linear).TotalMilliseconds);
+        }
+
+        static (double Step, double Linear) Median(List<(double Step, double Linear)> measured) =>
+            measured.Skip(2).OrderBy(m => m.Step).ElementAt((measured.Count - 2) / 2);
     }
 
     private void Prefill(Table table, string operations, string kind, DecoderModel model, IAttentionBackend backend, KvCacheFactory caches, int depth)

@@ -42,9 +42,9 @@ internal sealed class LinearComparison(int[] rowCounts, int rounds, ScalarType t
         using var scope = NewDisposeScope();
         using var x = randn(rows, inputs).to(type);
         using var weights = new Layers<Matrix>(() => new Matrix(outputs, inputs, type, kernels), m => m.Bytes);
-        var best = Machine.Least(
+        var times = Machine.Measure(
             rounds, () => weights.Next().Ours.Apply(x).Dispose(), () => weights.Next().Torch.Apply(x).Dispose(), () => Read(weights.Next()));
-        var (ours, torch, read) = (best[0], best[1], best[2]);
+        var (ours, torch, read) = (times[0], times[1], times[2]);
         return
         [
             ("shape", $"{outputs}x{inputs}"), ("rows", rows), ("ours_ms", ours), ("torch_ms", torch), ("read_ms", read), ("ratio_torch", torch / ours),

@@ -20,8 +20,8 @@ internal sealed class QuantizeComparison(int[] headDims, int rounds) : IComparis
             })
             {
                 using var rows = new PageRows(new PageLayout(64, headDim, bits, bits, scales), clipSearch);
-                var best = Machine.Least(rounds, () => Repeat(rows.Quantize), () => Repeat(rows.Copy));
-                var (ours, copy) = (best[0] / Repeats, best[1] / Repeats);
+                var times = Machine.Measure(rounds, () => Repeat(rows.Quantize), () => Repeat(rows.Copy));
+                var (ours, copy) = (times[0] / Repeats, times[1] / Repeats);
                 table.Add(
                     ("head_dim", headDim), ("bits", bits), ("scales", scales.ToString()), ("clip_search", clipSearch), ("ours_us", 1000 * ours),
                     ("gb_per_s_per_core", rows.InputBytes / ours / 1e6), ("copies", ours / copy));
