@@ -150,6 +150,7 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
         var values = LoadValues(queries, kvHead, layout, run.Values, tile, first, tokens, scratch);
 
         var rows = queries.Rows;
+        var bias = stackalloc float[4];
         for (var row = 0; row < rows;)
         {
             var left = rows - row;
@@ -157,10 +158,10 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
             var lastQuery = Math.Min(row + count - 1, rows - 1) / queries.Group;
             if (!run.IsFresh || first <= lastQuery)
             {
-                Score(layout, run.Keys, keys, tokens, padded, row, count, scratch);
+                Score(layout, run.Keys, keys, tokens, padded, row, count, scratch, bias);
                 if (isWindowed || run.IsFresh)
                     Mask(queries, run, first, tokens, row, Math.Min(count, left), scratch.Scores);
-                SoftMax(scratch.Scores, tokens, padded, row, count, state);
+                SoftMax(scratch.Scores, bias, tokens, padded, row, count, state);
                 AddValues(layout, run.Values, values, tokens, padded, row, count, scratch, state);
             }
 
@@ -203,14 +204,16 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
         return target;
     }
 
-    // scores[i][t] for `count` query rows from `row` on.
-    private static void Score(PageLayout? layout, in KvSource source, void* keys, int tokens, int padded, int row, int count, AttentionScratch scratch)
+    // scores[i][t] + bias[i] for `count` query rows from `row` on.
+    private static void Score(PageLayout? layout, in KvSource source, void* keys, int tokens, int padded, int row, int count, AttentionScratch scratch,
+        float* bias)
     {
         var query = scratch.Queries + (row * scratch.QueryStride);
         var scores = scratch.Scores;
         if (!source.IsPacked)
         {
             var channels = Channels(scratch.HeadDim);
+            new Span<float>(bias, 4).Clear();
             RowTiles.Scores<TLanes>((float*)keys, channels, tokens, channels, query, scratch.QueryStride, scores, MaxTileTokens, count);
             return;
         }
@@ -219,14 +222,10 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
         var sums = stackalloc float[4 * VectorFloats];
         FoldScales(query, scratch.QueryStride, scratch.KeyScales, layout!.Channels, layout.Channels, count, scratch, sums, VectorFloats, add: false);
         for (var i = 0; i < count; i++)
-            new Span<float>(scores + (i * MaxTileTokens), padded).Clear();
-        AddPlanes((byte*)keys, layout.KeyHighOffset, layout.KeyBits, layout.Tokens, layout.Channels, scratch, scores, MaxTileTokens, count, 0, padded, Ahead(source, row));
-        for (var i = 0; i < count; i++, scores += MaxTileTokens)
-        {
-            var bias = TLanes.Broadcast(TLanes.Sum(TLanes.Load(sums + (i * VectorFloats))));
-            for (var t = 0; t < padded; t += TLanes.Count)
-                TLanes.Store(TLanes.Load(scores + t) + bias, scores + t);
-        }
+            bias[i] = TLanes.Sum(TLanes.Load(sums + (i * VectorFloats)));
+        AddPlanes(
+            (byte*)keys, layout.KeyHighOffset, layout.KeyBits, layout.Tokens, layout.Channels, scratch, scores, MaxTileTokens, count, 0, padded,
+            Ahead(source, row), overwrite: true);
     }
 
     // state.Output[row + i][c] += Σ_t p·v, the probabilities being in the scratch's scores.
@@ -259,11 +258,11 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
 
     private static void AddPlanes(
         byte* codes, int highOffset, int bits, int rowLanes, int codesOfLane, AttentionScratch scratch, float* sums, int sumStride, int count, int first, int lanes,
-        nint ahead)
+        nint ahead, bool overwrite = false)
     {
         CodePlanes.Add<TLanes>(
             (uint*)codes, rowLanes, codesOfLane / CodePlanes.TwoBitCodes, 2, 1, scratch.Coefficients, scratch.CoefficientStride, sums, sumStride, count, first, lanes,
-            ahead);
+            ahead, overwrite);
         if (bits > 2)
         {
             var laneCodes = bits == 3 ? CodePlanes.OneBitCodes : CodePlanes.TwoBitCodes;
@@ -354,9 +353,9 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
         }
     }
 
-    // Turns scores into unnormalised probabilities against the highest score so far; padding becomes 0. All rows' highest scores are found first: the chains of
+    // Turns scores plus bias into unnormalised probabilities against the highest score so far; padding becomes 0. All rows' highest scores are found first: the chains of
     // operations that lead to them are long and do not wait for each other.
-    private static void SoftMax(float* scores, int tokens, int padded, int row, int count, in State state)
+    private static void SoftMax(float* scores, float* bias, int tokens, int padded, int row, int count, in State state)
     {
         var highest = stackalloc float[4];
         for (var i = 0; i < count; i++)
@@ -367,7 +366,7 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
             var largest = TLanes.Load(rowScores);
             for (var t = TLanes.Count; t < padded; t += TLanes.Count)
                 largest = TLanes.Max(largest, TLanes.Load(rowScores + t));
-            highest[i] = TLanes.Largest(largest);
+            highest[i] = TLanes.Largest(largest) + bias[i];
         }
 
         for (var i = 0; i < count; i++)
@@ -384,7 +383,7 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
                 continue;
             }
 
-            var shift = TLanes.Broadcast(state.Highest[row]);
+            var shift = TLanes.Broadcast(state.Highest[row] - bias[i]);
             var sums = state.Sums + (row * VectorFloats);
             var sum = TLanes.Load(sums);
             for (var t = 0; t < padded; t += TLanes.Count)

@@ -53,22 +53,23 @@ internal static unsafe class CodePlanes
     /// <param name="first">First lane of each row.</param>
     /// <param name="count">Lanes to add, a multiple of 16.</param>
     /// <param name="ahead">Bytes from a lane to the one that will be read next time in its place, to be fetched meanwhile; 0 for none.</param>
+    /// <param name="overwrite">Set the sums instead of adding to them; planes of two bits only.</param>
     public static void Add<TLanes>(
         uint* lanes, int rowLanes, int laneRows, int bits, float weight, float* coefficients, int coefficientStride, float* sums, int sumStride, int queries, int first,
-        int count, nint ahead = 0)
+        int count, nint ahead = 0, bool overwrite = false)
         where TLanes : unmanaged, ILanes<TLanes>
     {
         switch (queries)
         {
-            case 4: AddColumns<TLanes, Four>(lanes, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums, sumStride, first, count, ahead); break;
-            case 2: AddColumns<TLanes, Two>(lanes, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums, sumStride, first, count, ahead); break;
-            default: AddColumns<TLanes, One>(lanes, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums, sumStride, first, count, ahead); break;
+            case 4: AddColumns<TLanes, Four>(lanes, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums, sumStride, first, count, ahead, overwrite); break;
+            case 2: AddColumns<TLanes, Two>(lanes, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums, sumStride, first, count, ahead, overwrite); break;
+            default: AddColumns<TLanes, One>(lanes, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums, sumStride, first, count, ahead, overwrite); break;
         }
     }
 
     private static void AddColumns<TLanes, TQueries>(
         uint* lanes, int rowLanes, int laneRows, int bits, float weight, float* coefficients, int coefficientStride, float* sums, int sumStride, int first, int count,
-        nint ahead)
+        nint ahead, bool overwrite)
         where TLanes : unmanaged, ILanes<TLanes>
         where TQueries : struct, ICount
     {
@@ -78,30 +79,30 @@ internal static unsafe class CodePlanes
         if (typeof(TLanes) == typeof(Lanes512))
         {
             for (; count - done >= 64; done += 64)
-                AddTables<TQueries, Four>(lanes + done, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums + done, sumStride, ahead);
+                AddTables<TQueries, Four>(lanes + done, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums + done, sumStride, ahead, overwrite);
             for (; count - done >= 32; done += 32)
-                AddTables<TQueries, Two>(lanes + done, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums + done, sumStride, ahead);
+                AddTables<TQueries, Two>(lanes + done, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums + done, sumStride, ahead, overwrite);
             for (; done < count; done += 16)
-                AddTables<TQueries, One>(lanes + done, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums + done, sumStride, ahead);
+                AddTables<TQueries, One>(lanes + done, rowLanes, laneRows, bits, weight, coefficients, coefficientStride, sums + done, sumStride, ahead, overwrite);
             return;
         }
 
         for (; done < count; done += 2 * TLanes.Count)
         {
             if (bits == 2)
-                AddTwoBits<TLanes, TQueries>(lanes + done, rowLanes, laneRows, weight, coefficients, coefficientStride, sums + done, sumStride);
+                AddTwoBits<TLanes, TQueries>(lanes + done, rowLanes, laneRows, weight, coefficients, coefficientStride, sums + done, sumStride, overwrite);
             else
                 AddOneBit<TLanes, TQueries>(lanes + done, rowLanes, laneRows, weight, coefficients, coefficientStride, sums + done, sumStride);
         }
     }
 
     private static void AddTables<TQueries, TColumns>(
-        uint* lanes, int rowLanes, int laneRows, int bits, float weight, float* coefficients, int coefficientStride, float* sums, int sumStride, nint ahead)
+        uint* lanes, int rowLanes, int laneRows, int bits, float weight, float* coefficients, int coefficientStride, float* sums, int sumStride, nint ahead, bool overwrite)
         where TQueries : struct, ICount
         where TColumns : struct, ICount
     {
         if (bits == 2)
-            AddPairTables<TQueries, TColumns>(lanes, rowLanes, laneRows, weight, coefficients, coefficientStride, sums, sumStride, ahead);
+            AddPairTables<TQueries, TColumns>(lanes, rowLanes, laneRows, weight, coefficients, coefficientStride, sums, sumStride, ahead, overwrite);
         else
             AddQuadTables<TQueries, TColumns>(lanes, rowLanes, laneRows, weight, coefficients, coefficientStride, sums, sumStride);
     }
@@ -110,7 +111,7 @@ internal static unsafe class CodePlanes
     // 16 lanes and so does two multiplications and an addition for each. It reads the low four bits of its indexes only, so nothing is masked. The
     // same as: for each lane x, sum[x] += a · ((lane[x] & 3) − 1.5) + b · ((lane[x] >> 2 & 3) − 1.5); lane[x] >>= 4.
     private static void AddPairTables<TQueries, TColumns>(
-        uint* lanes, int rowLanes, int laneRows, float weight, float* coefficients, int coefficientStride, float* sums, int sumStride, nint ahead)
+        uint* lanes, int rowLanes, int laneRows, float weight, float* coefficients, int coefficientStride, float* sums, int sumStride, nint ahead, bool overwrite)
         where TQueries : struct, ICount
         where TColumns : struct, ICount
     {
@@ -118,32 +119,35 @@ internal static unsafe class CodePlanes
         var high = Vector512.Create(-1.5f, -1.5f, -1.5f, -1.5f, -0.5f, -0.5f, -0.5f, -0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 1.5f, 1.5f, 1.5f, 1.5f) * weight;
         var one = Vector512<float>.One;
         float* c0 = coefficients, c1 = c0 + coefficientStride, c2 = c1 + coefficientStride, c3 = c2 + coefficientStride;
-        Vector512<float> s00, s01 = default, s02 = default, s03 = default, s10 = default, s11 = default, s12 = default, s13 = default;
+        Vector512<float> s00 = default, s01 = default, s02 = default, s03 = default, s10 = default, s11 = default, s12 = default, s13 = default;
         Vector512<float> s20 = default, s21 = default, s22 = default, s23 = default, s30 = default, s31 = default, s32 = default, s33 = default;
-        s00 = Vector512.Load(sums);
-        if (TColumns.Value > 1)
-            s01 = Vector512.Load(sums + 16);
-        if (TColumns.Value > 2)
-            (s02, s03) = (Vector512.Load(sums + 32), Vector512.Load(sums + 48));
-        if (TQueries.Value > 1)
+        if (!overwrite)
         {
-            s10 = Vector512.Load(sums + sumStride);
+            s00 = Vector512.Load(sums);
             if (TColumns.Value > 1)
-                s11 = Vector512.Load(sums + sumStride + 16);
+                s01 = Vector512.Load(sums + 16);
             if (TColumns.Value > 2)
-                (s12, s13) = (Vector512.Load(sums + sumStride + 32), Vector512.Load(sums + sumStride + 48));
-        }
-
-        if (TQueries.Value > 2)
-        {
-            s20 = Vector512.Load(sums + (2 * sumStride));
-            s30 = Vector512.Load(sums + (3 * sumStride));
-            if (TColumns.Value > 1)
-                (s21, s31) = (Vector512.Load(sums + (2 * sumStride) + 16), Vector512.Load(sums + (3 * sumStride) + 16));
-            if (TColumns.Value > 2)
+                (s02, s03) = (Vector512.Load(sums + 32), Vector512.Load(sums + 48));
+            if (TQueries.Value > 1)
             {
-                (s22, s23) = (Vector512.Load(sums + (2 * sumStride) + 32), Vector512.Load(sums + (2 * sumStride) + 48));
-                (s32, s33) = (Vector512.Load(sums + (3 * sumStride) + 32), Vector512.Load(sums + (3 * sumStride) + 48));
+                s10 = Vector512.Load(sums + sumStride);
+                if (TColumns.Value > 1)
+                    s11 = Vector512.Load(sums + sumStride + 16);
+                if (TColumns.Value > 2)
+                    (s12, s13) = (Vector512.Load(sums + sumStride + 32), Vector512.Load(sums + sumStride + 48));
+            }
+
+            if (TQueries.Value > 2)
+            {
+                s20 = Vector512.Load(sums + (2 * sumStride));
+                s30 = Vector512.Load(sums + (3 * sumStride));
+                if (TColumns.Value > 1)
+                    (s21, s31) = (Vector512.Load(sums + (2 * sumStride) + 16), Vector512.Load(sums + (3 * sumStride) + 16));
+                if (TColumns.Value > 2)
+                {
+                    (s22, s23) = (Vector512.Load(sums + (2 * sumStride) + 32), Vector512.Load(sums + (2 * sumStride) + 48));
+                    (s32, s33) = (Vector512.Load(sums + (3 * sumStride) + 32), Vector512.Load(sums + (3 * sumStride) + 48));
+                }
             }
         }
 
@@ -322,7 +326,7 @@ internal static unsafe class CodePlanes
 
     // Two vectors of lanes, up to four queries: the codes become numbers once for all queries, in registers only.
     private static void AddTwoBits<TLanes, TQueries>(
-        uint* lanes, int rowLanes, int laneRows, float weight, float* coefficients, int coefficientStride, float* sums, int sumStride)
+        uint* lanes, int rowLanes, int laneRows, float weight, float* coefficients, int coefficientStride, float* sums, int sumStride, bool overwrite)
         where TLanes : unmanaged, ILanes<TLanes>
         where TQueries : struct, ICount
     {
@@ -355,13 +359,13 @@ internal static unsafe class CodePlanes
             }
         }
 
-        AddTo(sums, s00, s01, factor);
+        AddTo(sums, s00, s01, factor, overwrite);
         if (TQueries.Value > 1)
-            AddTo(sums + sumStride, s10, s11, factor);
+            AddTo(sums + sumStride, s10, s11, factor, overwrite);
         if (TQueries.Value > 2)
         {
-            AddTo(sums + (2 * sumStride), s20, s21, factor);
-            AddTo(sums + (3 * sumStride), s30, s31, factor);
+            AddTo(sums + (2 * sumStride), s20, s21, factor, overwrite);
+            AddTo(sums + (3 * sumStride), s30, s31, factor, overwrite);
         }
     }
 
@@ -387,14 +391,14 @@ internal static unsafe class CodePlanes
                 }
             }
 
-            AddTo(sums, s0, s1, factor);
+            AddTo(sums, s0, s1, factor, overwrite: false);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddTo<TLanes>(float* sums, TLanes s0, TLanes s1, TLanes factor) where TLanes : unmanaged, ILanes<TLanes>
+    private static void AddTo<TLanes>(float* sums, TLanes s0, TLanes s1, TLanes factor, bool overwrite) where TLanes : unmanaged, ILanes<TLanes>
     {
-        TLanes.Store(TLanes.MultiplyAdd(s0, factor, TLanes.Load(sums)), sums);
-        TLanes.Store(TLanes.MultiplyAdd(s1, factor, TLanes.Load(sums + TLanes.Count)), sums + TLanes.Count);
+        TLanes.Store(overwrite ? s0 * factor : TLanes.MultiplyAdd(s0, factor, TLanes.Load(sums)), sums);
+        TLanes.Store(overwrite ? s1 * factor : TLanes.MultiplyAdd(s1, factor, TLanes.Load(sums + TLanes.Count)), sums + TLanes.Count);
     }
 }

@@ -65,11 +65,8 @@ internal unsafe interface ILanes<TSelf> where TSelf : unmanaged, ILanes<TSelf>
     /// <summary>The lanes of <paramref name="negative"/> where <paramref name="sign"/> is below 0, else those of <paramref name="other"/>.</summary>
     static abstract TSelf Choose(TSelf sign, TSelf other, TSelf negative);
 
-    /// <summary>The lanes of <paramref name="value"/>, and 0 where <paramref name="x"/> is less than <paramref name="bound"/>.</summary>
-    static abstract TSelf ZeroWhereLess(TSelf value, TSelf x, TSelf bound);
-
-    /// <summary>2ⁿ for each lane, n being the low bits of a lane's pattern: what adding 1.5·2²³ to a float leaves there.</summary>
-    static abstract TSelf PowerOfTwo(TSelf bits);
+    /// <summary>value · 2^exponent for whole exponents of at most 0; 0 where that is below what a float holds. NaN stays NaN.</summary>
+    static abstract TSelf ScaleByPowerOfTwo(TSelf value, TSelf exponent);
 
     /// <summary>The sum of the lanes.</summary>
     static abstract float Sum(TSelf value);

@@ -94,11 +94,11 @@ internal readonly unsafe struct Lanes128(Vector128<float> value) : ILanes<Lanes1
         new(Vector128.ConditionalSelect(Vector128.LessThan(sign.value, Vector128<float>.Zero), negative.value, other.value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes128 ZeroWhereLess(Lanes128 value, Lanes128 x, Lanes128 bound) =>
-        new(Vector128.AndNot(value.value, Vector128.LessThan(x.value, bound.value)));
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes128 PowerOfTwo(Lanes128 bits) => new(((bits.value.AsInt32() + Vector128.Create(127)) << 23).AsSingle());
+    public static Lanes128 ScaleByPowerOfTwo(Lanes128 value, Lanes128 exponent)
+    {
+        var power = ((Vector128.ConvertToInt32(exponent.value) + Vector128.Create(127)) << 23).AsSingle();
+        return new(Vector128.AndNot(value.value * power, Vector128.LessThan(exponent.value, Vector128.Create(-126f))));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Lanes128 value) => Vector128.Sum(value.value);

@@ -95,11 +95,11 @@ internal readonly unsafe struct Lanes256(Vector256<float> value) : ILanes<Lanes2
         new(Vector256.ConditionalSelect(Vector256.LessThan(sign.value, Vector256<float>.Zero), negative.value, other.value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 ZeroWhereLess(Lanes256 value, Lanes256 x, Lanes256 bound) =>
-        new(Vector256.AndNot(value.value, Vector256.LessThan(x.value, bound.value)));
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 PowerOfTwo(Lanes256 bits) => new(((bits.value.AsInt32() + Vector256.Create(127)) << 23).AsSingle());
+    public static Lanes256 ScaleByPowerOfTwo(Lanes256 value, Lanes256 exponent)
+    {
+        var power = ((Vector256.ConvertToInt32(exponent.value) + Vector256.Create(127)) << 23).AsSingle();
+        return new(Vector256.AndNot(value.value * power, Vector256.LessThan(exponent.value, Vector256.Create(-126f))));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Lanes256 value) => Vector256.Sum(value.value);

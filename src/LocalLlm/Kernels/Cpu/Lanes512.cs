@@ -95,11 +95,7 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
         new(Vector512.ConditionalSelect(Vector512.LessThan(sign.value, Vector512<float>.Zero), negative.value, other.value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 ZeroWhereLess(Lanes512 value, Lanes512 x, Lanes512 bound) =>
-        new(Vector512.AndNot(value.value, Vector512.LessThan(x.value, bound.value)));
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 PowerOfTwo(Lanes512 bits) => new(((bits.value.AsInt32() + Vector512.Create(127)) << 23).AsSingle());
+    public static Lanes512 ScaleByPowerOfTwo(Lanes512 value, Lanes512 exponent) => new(Avx512F.Scale(value.value, exponent.value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Lanes512 value) => Vector512.Sum(value.value);
