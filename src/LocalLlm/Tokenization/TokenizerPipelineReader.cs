@@ -336,7 +336,13 @@ internal sealed class TokenizerPipelineReader(LoadErrors errors)
         if (json.TryGetProperty("pattern", out var pattern))
         {
             if (JsonReading.TryText(pattern, "String", out string text))
-                return TextPattern.FromLiteral(text);
+            {
+                if (text.Length > 0)
+                    return TextPattern.FromLiteral(text);
+                errors.Add($"tokenizer.json: {where}.pattern is an empty text, which matches nothing.");
+                return null;
+            }
+
             if (JsonReading.TryText(pattern, "Regex", out string expression))
             {
                 try

@@ -143,6 +143,15 @@ public sealed class TokenizerLoadErrorTests
     }
 
     [Fact]
+    public void Load_ReplacementOfAnEmptyText_IsALoadError()
+    {
+        var file = TokenizerFiles.ByteLevel();
+        file["decoder"] = JsonNode.Parse("""{"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": ""}, "content": "x"}, {"type": "Fuse"}]}""");
+
+        Should.Throw<ModelLoadException>(() => TokenizerFiles.Load(file)).Message.ShouldContain("pattern is an empty text");
+    }
+
+    [Fact]
     public void Load_AnyValueReplaced_LoadsOrIsALoadError()
     {
         string[] values = ["null", "3", "-1", "\"x\"", "\"\"", "[]", "{}", "true", "[[]]", "{\"type\": \"Sequence\"}", "1e99"];
