@@ -79,17 +79,21 @@ internal sealed class DecoderModel : IDisposable
         var type = WeightTypes.Choose(weightType, device, stored);
         var weights = DecoderWeights.Load(plan, checkpoint, device, type, progress, cancellationToken);
         RowKernels? kernels = null;
+        RotaryEmbedding? rotary = null;
+        ILayerFunctions? functions = null;
         try
         {
             // Gate and up projections: the largest part of a step but for small models' heads, and of a layer's usual shape.
             if (team is not null && device.type == DeviceType.CPU)
                 kernels = RowKernels.Calibrate(team, weights.Layers[0].GateUp);
-            var rotary = new RotaryEmbedding(config.Rope, context, device);
-            ILayerFunctions functions = kernels is null ? new TorchLayerFunctions(rotary, config.NormEpsilon) : new CpuLayerFunctions(team!, (float)config.NormEpsilon);
+            rotary = new RotaryEmbedding(config.Rope, context, device);
+            functions = kernels is null ? new TorchLayerFunctions(rotary, config.NormEpsilon) : new CpuLayerFunctions(team!, (float)config.NormEpsilon);
             return new DecoderModel(config, weights, rotary, functions, kernels, context, stored.Sum(t => t.ElementCount));
         }
         catch
         {
+            functions?.Dispose();
+            rotary?.Dispose();
             kernels?.Dispose();
             weights.Dispose();
             throw;

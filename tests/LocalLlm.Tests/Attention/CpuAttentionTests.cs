@@ -168,4 +168,40 @@ public sealed class CpuAttentionTests : IDisposable
 
         error.Message.ShouldContain($"Layer 1: a {(inKey ? "key" : "value")} is {number} (token 157, KV head 1, channel 5");
     }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Attend_OneSequencesNumbersGoWrong_FaultsItAloneAndTheOtherGetsItsOwn(bool onKernels)
+    {
+        // Two layers; the first sequence's keys are wrong in the first one, in the second of its prompt's segments.
+        var shape = new KvShape(2, 2, 16, ScalarType.Float32, CPU);
+        IAttentionBackend used = onKernels ? backend : new TorchAttention();
+        var factory = new KvCacheFactory(new KvCacheOptions { Window = 32, ClipSearch = false }, shape, onKernels);
+        var (wrong, right) = (new KvStream(shape, 4, 140, seed: 1), new KvStream(shape, 4, 300, seed: 2));
+        using IKvCache wrongCache = factory.Create(), rightCache = factory.Create(), alone = factory.Create();
+        right.Append(rightCache, 250);
+        right.Append(alone, 250);
+        var expected = right.Step(used, alone, 7);
+        using var scope = NewDisposeScope();
+        StepSlice[] slices = [new(wrongCache, 0, 140, wrongCache.PlanAppend(140)), new(rightCache, 140, 7, rightCache.PlanAppend(7))];
+        slices[0].Plan.Segments.Count.ShouldBeGreaterThan(1);
+        var ids = zeros(147, ScalarType.Int64);
+        for (var layer = 0; layer < 2; layer++)
+        {
+            var k = wrong.Keys(layer, 0, 140);
+            k[120, 1, 3] = float.NaN;
+
+            var output = used.Attend(
+                layer, cat([wrong.Queries(layer, 0, 140), right.Queries(layer, 250, 7)]), cat([k, right.Keys(layer, 250, 7)]),
+                cat([wrong.Values(layer, 0, 140), right.Values(layer, 250, 7)]), right.Scale, null, new StepBatch(ids, ids, ids, slices));
+
+            KvStream.ShouldBeClose(KvStream.Floats(output[140..]), expected[layer], 2e-6);
+            slices[0].Fault.ShouldNotBeNull().Message.ShouldContain("Layer 0: a key is NaN (token 120, KV head 1, channel 3");
+            slices[1].Fault.ShouldBeNull();
+        }
+
+        rightCache.Commit(slices[1].Plan);
+        alone.Length.ShouldBe(rightCache.Length);
+    }
 }
