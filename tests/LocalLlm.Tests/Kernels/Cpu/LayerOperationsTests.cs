@@ -78,7 +78,7 @@ public sealed unsafe class LayerOperationsTests
     [MemberData(nameof(Cases))]
     public void SwiGlu_AnyNumbers_EqualsTorch(int path, ScalarType type)
     {
-        foreach (var width in new[] { 1, 16, 33, 200 })
+        foreach (var width in new[] { 1, 16, 33, 200, 1000 })
         {
             using var scope = NewDisposeScope();
             var gateUp = Random(type, 2, 2 * width) * 8;
@@ -88,7 +88,11 @@ public sealed unsafe class LayerOperationsTests
 
             LayerOperations.For((SimdPath)path).SwiGlu(NumberTypes.Of(type), Pointer(gateUp), Pointer(output), 2, width);
 
-            ShouldBeClose(output, nn.functional.silu(gateUp.narrow(1, 0, width)) * gateUp.narrow(1, width, width), 4, type);
+            var expected = nn.functional.silu(gateUp.narrow(1, 0, width)) * gateUp.narrow(1, width, width);
+            ShouldBeClose(output, expected, 4, type);
+            // A narrow type is rounded where torch rounds, so that all but a chance tie has the same bits.
+            if (type != ScalarType.Float32 && width >= 100)
+                output.eq(expected).to(ScalarType.Float32).mean().item<float>().ShouldBeGreaterThan(0.985f);
         }
     }
 
