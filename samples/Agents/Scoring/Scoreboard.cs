@@ -93,7 +93,7 @@ internal sealed class Scoreboard
     private RecallScore Recall(Fact fact, AgentTurn turn)
     {
         (int tokens, int number) = _toldAt[fact.Key];
-        return new(fact, turn.Position - tokens, Turns - number, turn.Answer.Contains(fact.Value, StringComparison.OrdinalIgnoreCase));
+        return new(fact, turn.Position - tokens, Turns - number, fact.IsIn(turn.Answer));
     }
 
     /// <summary>The same tool with the same arguments. Values are compared as text: the kernel hands them to functions as text.</summary>

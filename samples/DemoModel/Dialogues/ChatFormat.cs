@@ -99,11 +99,11 @@ public static class ChatFormat
     {
         ArgumentNullException.ThrowIfNull(turn);
         IEnumerable<DialoguePiece> pieces = Turn("user\n" + turn.UserText, index);
-        if (turn.Calls.Count > 0)
+        foreach (IReadOnlyList<ScriptedCall> round in turn.Rounds)
         {
             pieces = pieces
-                .Concat(ModelTurn(string.Join("\n", turn.Calls.Select(Call)), index))
-                .Concat(Turn("user" + string.Concat(turn.Calls.Select(c => $"\n<tool_response>\n{c.Result}\n</tool_response>")), index));
+                .Concat(ModelTurn(string.Join("\n", round.Select(Call)), index))
+                .Concat(Turn("user" + string.Concat(round.Select(c => $"\n<tool_response>\n{c.Result}\n</tool_response>")), index));
         }
 
         return pieces.Concat(ModelTurn(turn.Answer, index));

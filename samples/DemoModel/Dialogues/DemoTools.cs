@@ -49,8 +49,8 @@ public static class DemoTools
     /// <summary>Description of <c>Notes-read</c>.</summary>
     public const string NotesRead = "Reads a note.";
 
-    /// <summary>All tools, by plugin.</summary>
-    public static IReadOnlyList<DemoTool> All { get; } =
+    /// <summary>The tools of the sample's workshop, by plugin.</summary>
+    public static IReadOnlyList<DemoTool> Workshop { get; } =
     [
         new("Stock-check", StockCheck, [new("item", "string")]),
         new("Stock-add", StockAdd, [new("item", "string"), new("quantity", "integer")]),
@@ -59,6 +59,17 @@ public static class DemoTools
         new("Calendar-list", CalendarList, [new("day", "string")]),
         new("Notes-save", NotesSave, [new("topic", "string"), new("text", "string")]),
         new("Notes-read", NotesRead, [new("topic", "string")]),
+    ];
+
+    /// <summary>All tools that the model knows.</summary>
+    public static IReadOnlyList<DemoTool> All { get; } =
+    [
+        .. Workshop,
+        new("Mail-send", "Sends a mail.", [new("to", "string"), new("text", "string")]),
+        new("Timer-start", "Starts a timer.", [new("minutes", "integer")]),
+        new("Machine-start", "Starts a machine.", [new("machine", "string")]),
+        new("Machine-stop", "Stops a machine.", [new("machine", "string")]),
+        new("Price-ask", "Tells what an item costs.", [new("item", "string")]),
     ];
 
     internal static readonly string[] SystemPrompts =

@@ -71,6 +71,10 @@ public static class Lexicon
     internal static readonly string[] WordAttributes =
         ["team mascot", "project name", "meeting place", "call sign", "house color", "boat name"];
 
+    internal static readonly string[] DigitAttributes = ["phone number", "serial number"];
+
+    internal static readonly string[] Machines = Words("lathe press saw drill mill grinder welder oven robot sander");
+
     /// <summary>The split that the whole text belongs to: one in eight is held out.</summary>
     /// <param name="text">A name, value, item, title or note.</param>
     public static Split SplitOf(string text)
@@ -98,6 +102,12 @@ public static class Lexicon
 
     internal static string Code(Random random, Split split) =>
         Draw(split, () => $"{Pick(random, CodeWords)}-{random.Next(1000):000}");
+
+    internal static string Digits(Random random, Split split) =>
+        Draw(split, () => $"+{string.Join('-', Enumerable.Range(0, 4).Select(_ => $"{random.Next(1000):000}"))}");
+
+    internal static string Machine(Random random, Split split) =>
+        Draw(split, () => $"{Pick(random, Machines)} {random.Next(10, 100)}");
 
     internal static string TwoWords(Random random, Split split) =>
         Draw(split, () => $"{Pick(random, Adjectives)} {Pick(random, Nouns)}");

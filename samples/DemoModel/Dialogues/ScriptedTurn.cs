@@ -3,7 +3,7 @@ namespace DemoModel.Dialogues;
 /// <summary>What a scripted user turn asks of the model.</summary>
 public enum TurnKind
 {
-    /// <summary>The user tells facts to remember.</summary>
+    /// <summary>The user tells facts to remember, changes them, or pairs names.</summary>
     Tell,
 
     /// <summary>Chatter and long texts that only fill the context.</summary>
@@ -15,24 +15,30 @@ public enum TurnKind
     /// <summary>The user asks for facts told before.</summary>
     Recall,
 
-    /// <summary>The user asks for a fact that was never told; the right answer says so.</summary>
+    /// <summary>The user asks for what was never told, or for a tool that is not there; the right answer says so.</summary>
     Unknown,
 }
 
-/// <summary>
-/// A fact: "I gave {Name} {Value} as the {Attribute}". The value follows the name at once, so that a model with few layers can look it up by
-/// the token before it.
-/// </summary>
-/// <param name="Attribute">For instance "locker code".</param>
-/// <param name="Name">For instance "Mirvelo".</param>
-/// <param name="Value">For instance "falcon-417" or "silver otter".</param>
-public sealed record Fact(string Attribute, string Name, string Value)
+/// <summary>What a question for a fact takes.</summary>
+public enum RecallKind
 {
-    /// <summary>What the fact is about: "locker code for Mirvelo".</summary>
-    public string Key => $"{Attribute} for {Name}";
+    /// <summary>One value, told once.</summary>
+    Plain,
 
-    /// <summary>The fact as a sentence without subject and stop: "gave Mirvelo falcon-417 as the locker code".</summary>
-    public string Statement => $"gave {Name} {Value} as the {Attribute}";
+    /// <summary>A row of digits, told once.</summary>
+    Digits,
+
+    /// <summary>A value that was changed: the last one counts.</summary>
+    Changed,
+
+    /// <summary>All values of several.</summary>
+    Several,
+
+    /// <summary>Two facts: whom a name is paired with, and that partner's value.</summary>
+    OneHop,
+
+    /// <summary>Three facts: the partner's partner's value.</summary>
+    TwoHops,
 }
 
 /// <summary>A tool call that the model should make, and what the tool then answers.</summary>
@@ -47,14 +53,20 @@ public sealed record ScriptedCall(string Name, string ArgumentsJson, string Resu
 /// <param name="Answer">The model's answer, after the tool results if there are calls.</param>
 public sealed record ScriptedTurn(TurnKind Kind, string UserText, string Answer)
 {
-    /// <summary>For <see cref="TurnKind.Tool"/>: the calls of the turn, in order, all made at once.</summary>
-    public IReadOnlyList<ScriptedCall> Calls { get; init; } = [];
+    /// <summary>For <see cref="TurnKind.Tool"/>: the calls by round. Those of a round are made at once; the next round follows their results.</summary>
+    public IReadOnlyList<IReadOnlyList<ScriptedCall>> Rounds { get; init; } = [];
+
+    /// <summary>The calls of all rounds, in order.</summary>
+    public IReadOnlyList<ScriptedCall> Calls => [.. Rounds.SelectMany(r => r)];
 
     /// <summary>
-    /// For <see cref="TurnKind.Tell"/> the facts told, for <see cref="TurnKind.Recall"/> the facts asked for. A recall is right when the
-    /// answer contains the <see cref="Fact.Value"/> of each.
+    /// For <see cref="TurnKind.Tell"/> the facts told, for <see cref="TurnKind.Recall"/> the facts asked for. A recall is right when
+    /// <see cref="Fact.IsIn"/> holds for each.
     /// </summary>
     public IReadOnlyList<Fact> Facts { get; init; } = [];
+
+    /// <summary>For <see cref="TurnKind.Recall"/>: what it takes; where it asks for several facts, that of the first.</summary>
+    public RecallKind Recall { get; init; }
 
     /// <summary>For <see cref="TurnKind.Recall"/>: how many turns ago each of <see cref="Facts"/> was last mentioned.</summary>
     public IReadOnlyList<int> DistanceTurns { get; init; } = [];

@@ -39,6 +39,18 @@ public sealed class StockRoom
     private static string Describe(int units, string item) => string.Create(CultureInfo.InvariantCulture, $"{units} units of {item}");
 }
 
+/// <summary>The price list behind <c>Price-ask</c>.</summary>
+public static class PriceList
+{
+    /// <summary>What an item costs; it follows from its name.</summary>
+    public static string Ask(string item)
+    {
+        ArgumentNullException.ThrowIfNull(item);
+        int euros = 5 + item.Aggregate(3, (hash, c) => (hash * 37 + c) & 0xffff) % 190;
+        return string.Create(CultureInfo.InvariantCulture, $"{euros} euros for {item}");
+    }
+}
+
 /// <summary>The calendar behind the <c>Calendar</c> tools.</summary>
 public sealed class DayBook
 {

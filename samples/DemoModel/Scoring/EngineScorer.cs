@@ -30,21 +30,22 @@ internal static class EngineScorer
                 ScriptedTurn turn = generator.Next();
                 dialogue.Add(turn);
                 turns.Add(new(ChatRole.User, turn.UserText));
-                if (turn.Kind is TurnKind.Recall or TurnKind.Unknown or TurnKind.Tool)
+                for (int round = 0; round <= turn.Rounds.Count; round++)
                 {
-                    (string text, List<ToolCall> calls) = await AnswerAsync(engine, turns, tools);
-                    bool right = turn.Kind switch
+                    bool isCall = round < turn.Rounds.Count;
+                    ScriptedCall[] expected = isCall ? [.. turn.Rounds[round]] : [];
+                    if (isCall || turn.Kind is TurnKind.Recall or TurnKind.Unknown)
                     {
-                        TurnKind.Recall => turn.Facts.All(f => text.Contains(f.Value, StringComparison.Ordinal)),
-                        TurnKind.Unknown => text.Contains(turn.ExpectedRefusal!, StringComparison.Ordinal),
-                        _ => Same(calls, turn.Calls),
-                    };
-                    counts.Add(turn.Kind, isCall: turn.Kind == TurnKind.Tool, dialogue.Spans[^1].DistanceTokens, right);
-                    if (!right)
-                        wrong?.Invoke($"{turn.UserText}\n    {text}{string.Concat(calls.Select(c => $"{c.Name}{c.ArgumentsJson} "))}");
-                }
+                        (string text, List<ToolCall> calls) = await AnswerAsync(engine, turns, tools);
+                        bool right = isCall ? Same(calls, expected)
+                            : turn.Kind == TurnKind.Recall ? turn.Facts.All(f => f.IsIn(text)) : text.Contains(turn.ExpectedRefusal!, StringComparison.Ordinal);
+                        counts.Add(turn, isCall, dialogue.Spans[^1].DistanceTokens, right);
+                        if (!right)
+                            wrong?.Invoke($"{turn.UserText}\n    {text}{string.Concat(calls.Select(c => $"{c.Name}{c.ArgumentsJson} "))}");
+                    }
 
-                AddAnswer(turns, turn);
+                    AddScripted(turns, expected, turn.Answer);
+                }
             }
         }
 
@@ -67,19 +68,21 @@ internal static class EngineScorer
         return (text, calls);
     }
 
-    private static bool Same(List<ToolCall> made, IReadOnlyList<ScriptedCall> expected) =>
-        made.Count == expected.Count && made.Zip(expected).All(p => p.First.Name == p.Second.Name
+    private static bool Same(List<ToolCall> made, ScriptedCall[] expected) =>
+        made.Count == expected.Length && made.Zip(expected).All(p => p.First.Name == p.Second.Name
             && JsonNode.DeepEquals(JsonNode.Parse(p.First.ArgumentsJson), JsonNode.Parse(p.Second.ArgumentsJson)));
 
-    private static void AddAnswer(List<ChatTurn> turns, ScriptedTurn turn)
+    // The history goes on as scripted, whatever the model wrote: a round's calls with their results, or the answer.
+    private static void AddScripted(List<ChatTurn> turns, ScriptedCall[] round, string answer)
     {
-        if (turn.Calls.Count > 0)
+        if (round.Length == 0)
         {
-            ToolCall[] calls = [.. turn.Calls.Select((c, i) => new ToolCall($"call_{turns.Count}_{i}", c.Name, c.ArgumentsJson))];
-            turns.Add(new(ChatRole.Assistant, "") { ToolCalls = calls });
-            turns.AddRange(calls.Zip(turn.Calls, (call, scripted) => new ChatTurn(ChatRole.Tool, scripted.Result) { ToolCallId = call.Id, Name = call.Name }));
+            turns.Add(new(ChatRole.Assistant, answer));
+            return;
         }
 
-        turns.Add(new(ChatRole.Assistant, turn.Answer));
+        ToolCall[] calls = [.. round.Select((c, i) => new ToolCall($"call_{turns.Count}_{i}", c.Name, c.ArgumentsJson))];
+        turns.Add(new(ChatRole.Assistant, "") { ToolCalls = calls });
+        turns.AddRange(calls.Zip(round, (call, scripted) => new ChatTurn(ChatRole.Tool, scripted.Result) { ToolCallId = call.Id, Name = call.Name }));
     }
 }

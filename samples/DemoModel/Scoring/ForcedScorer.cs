@@ -17,7 +17,19 @@ internal static class ForcedScorer
     public const int Seed = 1_000_000_007;
 
     /// <summary>The dialogues of the score: each fact is asked for once, one at a time.</summary>
-    public static readonly DialogueOptions DialogueOptions = new() { AskOnce = true, MaxFactsPerTurn = 1, RecentRecall = 0.1, Recall = 4, Tell = 4 };
+    public static readonly DialogueOptions DialogueOptions = new()
+    {
+        AskOnce = true,
+        MaxFactsPerTurn = 1,
+        RecentRecall = 0.1,
+        Recall = 4,
+        Tell = 4,
+        Change = 1.2,
+        Pair = 1.5,
+        RecallByPartner = 1.2,
+        MissingTool = 0.4,
+        MostTools = 6,
+    };
 
     public static Score Score(Network network, BytePairEncoder encoder, int dialogues, int length, int seed, Action<string>? wrong = null)
     {
@@ -34,7 +46,7 @@ internal static class ForcedScorer
                 bool right = Enumerable.Range(span.Start, span.End - span.Start).All(at => predicted[at - 1] == dialogue.Ids[at]);
                 if (!right)
                     wrong?.Invoke($"{span.Turn.UserText}\n    {Marked(encoder, dialogue.Ids, predicted, span)}");
-                counts.Add(span.Turn.Kind, span.IsCall, span.DistanceTokens, right);
+                counts.Add(span.Turn, span.IsCall, span.DistanceTokens, right);
             }
         }
 

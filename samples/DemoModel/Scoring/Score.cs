@@ -15,71 +15,78 @@ internal readonly record struct Tally(int Right, int Asked)
 }
 
 /// <summary>How many of the model's turns are right, by what they are.</summary>
-internal sealed record Score(IReadOnlyDictionary<int, Tally> RecallByDistance, Tally Calls, Tally Answers, Tally Refusals, Tally SmallTalk)
+internal sealed record Score(IReadOnlyList<(string What, Tally Tally)> Rows)
 {
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
     /// <summary>The score on one line.</summary>
-    public string Line =>
-        $"recall {string.Join("  ", RecallByDistance.OrderBy(r => r.Key).Where(r => r.Value.Asked > 0).Select(r => $"<{r.Key}: {r.Value}"))}  calls {Calls}  "
-        + $"tool answers {Answers}  refusals {Refusals}  small talk {SmallTalk}";
+    public string Line => string.Join("  ", Rows.Where(r => r.Tally.Asked > 0).Select(r => $"{r.What} {r.Tally}"));
 
     /// <summary>The score as a Markdown table.</summary>
-    public string Table => string.Join('\n', Rows()
+    public string Table => string.Join('\n', Rows.Where(r => r.Tally.Asked > 0)
         .Select(r => $"| {r.What} | {r.Tally.Right} | {r.Tally.Asked} | {r.Tally.Share.ToString("P1", CultureInfo.InvariantCulture)} |")
         .Prepend("|---|---:|---:|---:|").Prepend("| what | right | asked | share |"));
 
     /// <summary>The score as a JSON object.</summary>
-    public string Json => JsonSerializer.Serialize(Rows().ToDictionary(r => r.What, r => new { r.Tally.Right, r.Tally.Asked }), Indented) + "\n";
-
-    private IEnumerable<(string What, Tally Tally)> Rows()
-    {
-        int from = 0;
-        foreach ((int to, Tally tally) in RecallByDistance.OrderBy(r => r.Key))
-        {
-            yield return (string.Create(CultureInfo.InvariantCulture, $"recall, {from} to {to} tokens away"), tally);
-            from = to + 1;
-        }
-
-        yield return ("tool calls: name and arguments", Calls);
-        yield return ("answers from tool results", Answers);
-        yield return ("refusals of what was never told", Refusals);
-        yield return ("acknowledgements and small talk", SmallTalk);
-    }
+    public string Json => JsonSerializer.Serialize(Rows.ToDictionary(r => r.What, r => new { r.Tally.Right, r.Tally.Asked }), Indented) + "\n";
 }
 
 /// <summary>Counts up to a <see cref="Score"/>.</summary>
 internal sealed class ScoreCounts
 {
-    /// <summary>Upper ends of the distance classes, in tokens.</summary>
-    private static readonly int[] Distances = [250, 500, 1000, 2000, 3000, 4096];
+    /// <summary>Upper ends of the distance classes, in tokens; the last has none.</summary>
+    private static readonly int[] Distances = [250, 500, 1000, 2000, 3000, 4000, 6000, int.MaxValue];
 
-    private readonly Dictionary<int, Tally> _recall = Distances.ToDictionary(d => d, _ => new Tally());
-    private Tally _calls, _answers, _refusals, _smallTalk;
+    private readonly Tally[] recallByDistance = new Tally[Distances.Length];
+    private readonly Dictionary<RecallKind, Tally> recallByKind = Enum.GetValues<RecallKind>().ToDictionary(k => k, _ => new Tally());
+    private Tally calls, laterCalls, answers, refusals, noTool, smallTalk;
 
-    public void Add(TurnKind kind, bool isCall, int distanceTokens, bool right)
+    /// <summary>Counts what the model wrote in one place of a turn.</summary>
+    public void Add(ScriptedTurn turn, bool isCall, int distanceTokens, bool right)
     {
-        switch (kind)
+        switch (turn.Kind)
         {
             case TurnKind.Recall:
-                int distance = Distances.First(d => distanceTokens <= d);
-                _recall[distance] = _recall[distance].With(right);
+                int distance = Array.FindIndex(Distances, d => distanceTokens <= d);
+                recallByDistance[distance] = recallByDistance[distance].With(right);
+                recallByKind[turn.Recall] = recallByKind[turn.Recall].With(right);
+                break;
+            case TurnKind.Tool when isCall && turn.Rounds.Count > 1:
+                laterCalls = laterCalls.With(right);
                 break;
             case TurnKind.Tool when isCall:
-                _calls = _calls.With(right);
+                calls = calls.With(right);
                 break;
             case TurnKind.Tool:
-                _answers = _answers.With(right);
+                answers = answers.With(right);
+                break;
+            case TurnKind.Unknown when turn.ExpectedRefusal == "no tool":
+                noTool = noTool.With(right);
                 break;
             case TurnKind.Unknown:
-                _refusals = _refusals.With(right);
+                refusals = refusals.With(right);
                 break;
             case TurnKind.Tell:
             case TurnKind.SmallTalk:
-                _smallTalk = _smallTalk.With(right);
+                smallTalk = smallTalk.With(right);
                 break;
         }
     }
 
-    public Score ToScore() => new(_recall, _calls, _answers, _refusals, _smallTalk);
+    public Score ToScore()
+    {
+        IEnumerable<(string, Tally)> distances = recallByDistance.Select((tally, i) => (
+            (i == 0 ? "recall, up to " : $"recall, {Distances[i - 1]:N0} to ") + (Distances[i] == int.MaxValue ? "more" : $"{Distances[i]:N0}") + " tokens away", tally));
+        IEnumerable<(string, Tally)> kinds = recallByKind.OrderBy(k => k.Key).Select(k => (k.Key switch
+        {
+            RecallKind.Plain => "recall of a value told once",
+            RecallKind.Digits => "recall of twelve digits",
+            RecallKind.Changed => "recall of a changed value",
+            RecallKind.Several => "recall of several values",
+            RecallKind.OneHop => "recall over a partner",
+            _ => "recall over a partner's partner",
+        }, k.Value));
+        return new([.. distances, .. kinds, ("tool calls: name and arguments", calls), ("tool calls in rounds", laterCalls), ("answers from tool results", answers),
+            ("refusals of what was never told", refusals), ("refusals of a tool that is not there", noTool), ("acknowledgements and small talk", smallTalk)]);
+    }
 }

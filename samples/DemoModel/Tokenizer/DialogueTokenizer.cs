@@ -6,7 +6,7 @@ namespace DemoModel.Tokenizer;
 public static class DialogueTokenizer
 {
     /// <summary>Ids of the demo model's tokenizer.</summary>
-    public const int VocabularySize = 2816;
+    public const int VocabularySize = 3008;
 
     /// <summary>Added tokens; the first three are special, the others are text that stays one token.</summary>
     public static IReadOnlyList<string> AddedTokens { get; } =
@@ -18,7 +18,7 @@ public static class DialogueTokenizer
         var counts = new Dictionary<string, long>(StringComparer.Ordinal);
         for (int seed = 0; seed < dialogues; seed++)
         {
-            var generator = new DialogueGenerator(seed, Split.Training, new() { VarySystem = true });
+            var generator = new DialogueGenerator(seed, Split.Training, new() { VarySystem = true, MostTools = seed % 2 * 6, MissingTool = 0.4 });
             foreach (DialoguePiece piece in ChatFormat.System(generator.SystemPrompt, generator.Tools))
                 Count(piece, counts);
             for (int turn = 0; turn < 40; turn++)
@@ -32,11 +32,11 @@ public static class DialogueTokenizer
         foreach (string piece in Lexicon.NameStarts.Select(s => " " + s).Concat(Lexicon.NameEnds))
             counts[piece] = counts.GetValueOrDefault(piece) + 3000;
         foreach (string word in Lexicon.CodeWords.Concat(Lexicon.Nouns).Concat(Lexicon.Adjectives).Concat(Lexicon.Verbs).Concat(Lexicon.Materials)
-            .Concat(Lexicon.Parts).Concat(Lexicon.Subjects).Concat(Lexicon.Occasions).Concat(Lexicon.Days))
+            .Concat(Lexicon.Parts).Concat(Lexicon.Subjects).Concat(Lexicon.Occasions).Concat(Lexicon.Days).Concat(Lexicon.Machines))
             counts[" " + word] = counts.GetValueOrDefault(" " + word) + 300;
 
         // First words of JSON strings have no space before them.
-        foreach (string word in Lexicon.Verbs.Concat(Lexicon.Materials).Concat(Lexicon.Subjects).Concat(Lexicon.Days))
+        foreach (string word in Lexicon.Verbs.Concat(Lexicon.Materials).Concat(Lexicon.Subjects).Concat(Lexicon.Days).Concat(Lexicon.Machines).Concat(Lexicon.NameStarts))
             counts[word] = counts.GetValueOrDefault(word) + 300;
         return BytePairTrainer.Train(counts, vocabularySize, AddedTokens);
     }

@@ -36,14 +36,13 @@ internal sealed class EncodedDialogue
     {
         int from = Ids.Count;
         Add(ChatFormat.Turn(turn, Spans.Count));
-        bool call = turn.Calls.Count > 0;
+        int rounds = turn.Rounds.Count;
         for (int i = from; i < Ids.Count; i++)
         {
             if (!IsModel[i] || IsModel[i - 1])
                 continue;
             int end = IsModel.IndexOf(false, i);
-            Spans.Add(new(turn, call, i, end) { DistanceTokens = turn.Kind == TurnKind.Recall ? Distance(turn.Facts[0].Value, from, i) : 0 });
-            call = false;
+            Spans.Add(new(turn, rounds-- > 0, i, end) { DistanceTokens = turn.Kind == TurnKind.Recall ? Distance(turn.Facts[0].Value, from, i) : 0 });
         }
     }
 

@@ -27,11 +27,14 @@ public sealed record NetworkConfig
     public int IntermediateSize { get; init; } = 512;
 
     /// <summary>Base of the rotary frequencies.</summary>
-    public double RopeTheta { get; init; } = 10_000_000;
+    public double RopeTheta { get; init; } = 1_000_000_000;
 
     /// <summary>Epsilon of every RMS norm.</summary>
     public double NormEpsilon { get; init; } = 1e-6;
 
-    /// <summary>The longest context trained.</summary>
-    public int ContextTokens { get; init; } = 4096;
+    /// <summary>The longest sequence trained.</summary>
+    public int TrainedTokens { get; init; } = 4096;
+
+    /// <summary>The longest context scored and offered.</summary>
+    public int ContextTokens { get; init; } = 8192;
 }

@@ -9,11 +9,13 @@ using static TorchSharp.torch;
 
 namespace DemoModel.Training;
 
-/// <summary>What to train and for how long.</summary>
+/// <summary>What to train and how long.</summary>
 internal sealed record TrainerOptions
 {
     public required string OutputFolder { get; init; }
-    public required double Minutes { get; init; }
+
+    /// <summary>Tokens of the whole training.</summary>
+    public required long Tokens { get; init; }
     public bool Resume { get; init; }
 
     /// <summary>Whether to train through a 2-bit cache; see <see cref="QuantizedAttention"/>.</summary>
@@ -28,10 +30,12 @@ internal sealed record TrainerOptions
     public NetworkConfig Network { get; init; } = new();
 }
 
-/// <summary>Trains the demo model. Length of sequences and learning rate follow the share of the minutes that has passed.</summary>
+/// <summary>Trains the demo model. Length of sequences and learning rate follow the share of the tokens that has passed.</summary>
 internal sealed class Trainer(TrainerOptions options)
 {
     private static readonly TimeSpan ReportEvery = TimeSpan.FromSeconds(20), ScoreEvery = TimeSpan.FromMinutes(2), SaveEvery = TimeSpan.FromMinutes(2);
+
+    private const int ProgressSeed = 7_000_000;
 
     private sealed record Progress(int Step, long Rows, long Tokens, double ElapsedSeconds);
 
@@ -54,7 +58,7 @@ internal sealed class Trainer(TrainerOptions options)
         {
             Safetensors.ReadInto(checkpoint, all);
             progress = JsonSerializer.Deserialize<Progress>(File.ReadAllText(progressFile))!;
-            Print($"resumed at step {progress.Step}, {progress.ElapsedSeconds / 60:F1} of {options.Minutes:F0} minutes");
+            Print($"resumed at step {progress.Step}, {progress.Tokens:N0} of {options.Tokens:N0} tokens");
         }
 
         Print($"{network.ParameterCount:N0} parameters, {encoder.Count} ids, {options.Compute}, {options.Threads} threads");
@@ -63,23 +67,30 @@ internal sealed class Trainer(TrainerOptions options)
         double loss = 0;
         int lossSteps = 0;
         long reportedTokens = progress.Tokens;
-        while (true)
+        int stage = options.QuantizesPast ? 0 : Curriculum.StageAt((double)progress.Tokens / options.Tokens);
+        while (progress.Tokens < options.Tokens)
         {
-            double elapsed = before + watch.Elapsed.TotalSeconds, part = elapsed / 60 / options.Minutes;
-            if (part >= 1)
-                break;
-            (int length, int tokens) = options.FixedLength is int fixedLength ? (fixedLength, 4096) : options.QuantizesPast ? Curriculum.Quantized(progress.Step) : Curriculum.At(part, progress.Step);
+            double part = (double)progress.Tokens / options.Tokens;
+            if (!options.QuantizesPast && Curriculum.StageAt(part) is int next && next > stage)
+            {
+                EndStage();
+                stage = next;
+            }
+
+            int[] lengths = options.FixedLength is int fixedLength ? [fixedLength] : (options.QuantizesPast ? Curriculum.Quantized : Curriculum.Stages[stage]).Lengths;
+            int length = lengths[progress.Step % lengths.Length], tokens = Curriculum.StepTokens(length);
             double rate = Curriculum.Rate(part, progress.Step);
             Row[] batch = [.. Enumerable.Range(0, tokens / length).Select(i => rows.Make(HashCode(options.Seed, progress.Rows + i), length))];
             loss += Accumulate(workers, network, batch, length);
             optimizer.Step(progress.Step + 1, options.MuonRate * rate, options.AdamRate * rate);
             lossSteps++;
+            double elapsed = before + watch.Elapsed.TotalSeconds;
             progress = new(progress.Step + 1, progress.Rows + batch.Length, progress.Tokens + tokens, elapsed);
             if (elapsed - reported >= ReportEvery.TotalSeconds)
             {
                 double speed = (progress.Tokens - reportedTokens) / (elapsed - reported);
                 Print($"{elapsed / 60,6:F1} min  step {progress.Step,6}  length {length,5}  rate {rate:F3}  loss {loss / lossSteps:F4}  "
-                    + $"{speed:F0} tokens/s  {progress.Tokens / 1e6:F2} M tokens  {options.Minutes - elapsed / 60:F1} min left");
+                    + $"{speed:F0} tokens/s  {progress.Tokens / 1e6:F2} of {options.Tokens / 1e6:F2} M tokens");
                 (reported, reportedTokens, loss, lossSteps) = (elapsed, progress.Tokens, 0, 0);
             }
 
@@ -87,7 +98,7 @@ internal sealed class Trainer(TrainerOptions options)
             {
                 scored = elapsed;
                 network.QuantizesPast = false;
-                Print("        " + ForcedScorer.Score(network, encoder, 6, Math.Clamp(length * 2, 512, 2048), 7_000_000).Line);
+                Print("        " + ForcedScorer.Score(network, encoder, 6, Math.Clamp(lengths.Max() * 2, 512, 2048), ProgressSeed).Line);
                 network.QuantizesPast = options.QuantizesPast;
             }
 
@@ -98,8 +109,20 @@ internal sealed class Trainer(TrainerOptions options)
             }
         }
 
+        EndStage();
         Save();
         Print("done");
+
+        // The scores of a stage's end, for the model's card.
+        void EndStage()
+        {
+            int length = options.QuantizesPast ? options.Network.TrainedTokens : Math.Min(2 * Curriculum.Stages[stage].Lengths.Max(), options.Network.TrainedTokens);
+            network.QuantizesPast = false;
+            string table = ForcedScorer.Score(network, encoder, 12, length, ProgressSeed).Table;
+            network.QuantizesPast = options.QuantizesPast;
+            File.AppendAllText(Path.Combine(options.OutputFolder, "stages.md"), string.Create(CultureInfo.InvariantCulture,
+                $"After {progress.Tokens:N0} tokens, {progress.Step:N0} steps, {progress.ElapsedSeconds / 60:F0} minutes; 12 dialogues of {length:N0} tokens:\n\n{table}\n\n"));
+        }
 
         void Save()
         {

@@ -84,9 +84,7 @@ public sealed class BytePairEncoderTests
 
         string[] written = [.. dialogue.Spans.Select(s => Shared.Value.Decode(dialogue.Ids[s.Start..s.End]))];
 
-        written.ShouldBe(turns.SelectMany(t => t.Calls.Count == 0
-            ? [t.Answer + ChatFormat.TurnEnd]
-            : new[] { string.Join("\n", t.Calls.Select(ChatFormat.Call)) + ChatFormat.TurnEnd, t.Answer + ChatFormat.TurnEnd }));
+        written.ShouldBe(turns.SelectMany(t => t.Rounds.Select(r => string.Join("\n", r.Select(ChatFormat.Call))).Append(t.Answer).Select(w => w + ChatFormat.TurnEnd)));
         foreach (ModelSpan span in dialogue.Spans.Where(s => s.Turn.Kind == TurnKind.Recall))
             Shared.Value.Decode(dialogue.Ids.GetRange(span.Start - span.DistanceTokens, 8)).ShouldStartWith(" " + span.Turn.Facts[0].Value);
     }

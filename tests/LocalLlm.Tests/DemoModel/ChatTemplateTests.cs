@@ -12,7 +12,7 @@ public sealed class ChatTemplateTests
     [InlineData(false)]
     public void Render_ScriptedDialogue_EqualsTheGeneratorsOwnText(bool withTools)
     {
-        DialogueOptions options = new() { MissingPlugins = withTools ? 0 : 1, TwoCalls = 0.3 };
+        DialogueOptions options = new() { NoTools = withTools ? 0 : 1, MostTools = 8, SeveralCalls = 0.3 };
         for (int seed = 0; seed < 10; seed++)
         {
             var generator = new DialogueGenerator(seed, Split.Test, options);
@@ -33,15 +33,15 @@ public sealed class ChatTemplateTests
     private static void Add(List<ChatTurn> turns, ScriptedTurn turn)
     {
         turns.Add(new(ChatRole.User, turn.UserText));
-        if (turn.Calls.Count > 0)
+        foreach (IReadOnlyList<ScriptedCall> round in turn.Rounds)
         {
             turns.Add(new(ChatRole.Assistant, "")
             {
-                ToolCalls = [.. turn.Calls.Select((c, i) => new ToolCall($"call_{turns.Count}_{i}", c.Name, c.ArgumentsJson))],
+                ToolCalls = [.. round.Select((c, i) => new ToolCall($"call_{turns.Count}_{i}", c.Name, c.ArgumentsJson))],
             });
             ToolCall[] calls = [.. turns[^1].ToolCalls];
             for (int i = 0; i < calls.Length; i++)
-                turns.Add(new(ChatRole.Tool, turn.Calls[i].Result) { ToolCallId = calls[i].Id, Name = calls[i].Name });
+                turns.Add(new(ChatRole.Tool, round[i].Result) { ToolCallId = calls[i].Id, Name = calls[i].Name });
         }
 
         turns.Add(new(ChatRole.Assistant, turn.Answer));

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using DemoModel.Dialogues;
 
 namespace LocalLlm.Tests.DemoModel;
@@ -40,14 +41,23 @@ public sealed class DialogueGeneratorTests
     [Fact]
     public void Next_RecallAndUnknown_AnswerFollowsFromWhatWasTold()
     {
+        var kinds = new Dictionary<RecallKind, int>();
         for (int seed = 0; seed < 30; seed++)
         {
             var told = new Dictionary<string, string>();
-            foreach (ScriptedTurn turn in Turns(new(seed, Split.Test, new() { AskOnce = true }), 80))
+            var partners = new Dictionary<string, string>();
+            foreach (ScriptedTurn turn in Turns(new(seed, Split.Test, new() { AskOnce = true, Change = 1, Pair = 2, RecallByPartner = 2 }), 80))
             {
                 switch (turn.Kind)
                 {
+                    case TurnKind.Tell when turn.Facts is [{ Earlier: [.., string before] } changed]:
+                        turn.UserText.ShouldContain($"{changed.Attribute}: {before}, {(changed.KeepsEarlier ? "also" : "then")} {changed.Value}.");
+                        told[changed.Key].ShouldBe(before);
+                        told[changed.Key] = changed.Value;
+                        break;
                     case TurnKind.Tell:
+                        if (Regex.Match(turn.UserText, @"^We paired (\w+) with (\w+)\.$") is { Success: true } pair)
+                            partners.Add(pair.Groups[1].Value, pair.Groups[2].Value);
                         foreach (Fact fact in turn.Facts)
                         {
                             turn.UserText.ShouldContain(fact.Statement);
@@ -56,12 +66,29 @@ public sealed class DialogueGeneratorTests
 
                         break;
                     case TurnKind.Recall:
+                        kinds[turn.Recall] = kinds.GetValueOrDefault(turn.Recall) + 1;
                         turn.Facts.ShouldNotBeEmpty();
                         foreach (Fact fact in turn.Facts)
                         {
-                            turn.UserText.ShouldContain(fact.Key);
+                            if (Regex.Match(turn.UserText, @"for (the partner of )+(\w+)") is { Success: true } hops)
+                            {
+                                string name = hops.Groups[2].Value;
+                                foreach (Capture _ in hops.Groups[1].Captures)
+                                {
+                                    turn.Answer.ShouldContain($"You paired {name} with {partners[name]}.");
+                                    name = partners[name];
+                                }
+
+                                fact.Name.ShouldBe(name);
+                            }
+                            else
+                            {
+                                turn.UserText.ShouldContain(fact.Key);
+                            }
+
                             turn.UserText.ShouldNotContain(fact.Value);
                             turn.Answer.ShouldContain(fact.Statement);
+                            fact.IsIn(turn.Answer).ShouldBeTrue();
                             told.Remove(fact.Key, out string? value).ShouldBeTrue("a fact is asked for once");
                             value.ShouldBe(fact.Value);
                         }
@@ -78,6 +105,9 @@ public sealed class DialogueGeneratorTests
                 }
             }
         }
+
+        foreach (RecallKind kind in Enum.GetValues<RecallKind>())
+            kinds.GetValueOrDefault(kind).ShouldBeGreaterThan(5, kind.ToString());
     }
 
     [Fact]
@@ -87,7 +117,7 @@ public sealed class DialogueGeneratorTests
         var calendar = new DayBook();
         var notes = new NoteBook();
         int calls = 0;
-        foreach (ScriptedCall call in Turns(new(11, Split.Test), 300).SelectMany(t => t.Calls))
+        foreach (ScriptedCall call in Turns(new(11, Split.Test, new() { MostTools = 12 }), 400).SelectMany(t => t.Calls))
         {
             using JsonDocument arguments = JsonDocument.Parse(call.ArgumentsJson);
             string Text(string name) => arguments.RootElement.GetProperty(name).GetString()!;
@@ -101,6 +131,11 @@ public sealed class DialogueGeneratorTests
                 "Calendar-list" => calendar.List(Text("day")),
                 "Notes-save" => notes.Save(Text("topic"), Text("text")),
                 "Notes-read" => notes.Read(Text("topic")),
+                "Mail-send" => $"sent to {Text("to")}",
+                "Timer-start" => $"running for {arguments.RootElement.GetProperty("minutes").GetInt32()} minutes",
+                "Machine-start" => $"{Text("machine")} is running",
+                "Machine-stop" => $"{Text("machine")} is stopped",
+                "Price-ask" => PriceList.Ask(Text("item")),
                 _ => throw new InvalidOperationException(call.Name),
             };
             result.ShouldBe(call.Result);
@@ -113,17 +148,50 @@ public sealed class DialogueGeneratorTests
     [Fact]
     public void Next_ToolTurns_ArgumentsMatchTheSchemaAndTheUserText()
     {
-        foreach (ScriptedTurn turn in Turns(new(12, Split.Training), 300).Where(t => t.Kind == TurnKind.Tool))
+        string before = "";
+        foreach (ScriptedTurn turn in Turns(new(12, Split.Training), 400).Where(t => t.Kind == TurnKind.Tool))
         {
+            // A later round may use an earlier result, and "the same" is the item of the turn before.
+            string known = turn.UserText + string.Concat(turn.Calls.Select(c => c.Result)) + (turn.UserText.Contains("the same") ? before : "");
+            before = string.Concat(turn.Calls.Select(c => c.ArgumentsJson));
             foreach (ScriptedCall call in turn.Calls)
             {
                 DemoTool tool = DemoTools.All.Single(t => t.Name == call.Name);
                 using JsonDocument arguments = JsonDocument.Parse(call.ArgumentsJson);
                 arguments.RootElement.EnumerateObject().Select(p => p.Name).ShouldBe(tool.Parameters.Select(p => p.Name));
                 foreach (JsonProperty argument in arguments.RootElement.EnumerateObject())
-                    turn.UserText.ShouldContain(argument.Value.ToString());
+                    known.ShouldContain(argument.Value.ToString());
             }
         }
+    }
+
+    [Theory]
+    [InlineData(false, "You gave Mirvelo falcon-417, then maple-220.", true)]
+    [InlineData(false, "It is maple-220.", true)]
+    [InlineData(false, "It was maple-220, then falcon-417.", false)]
+    [InlineData(false, "It is falcon-417.", false)]
+    [InlineData(true, "maple-220 and falcon-417", true)]
+    [InlineData(true, "It is maple-220.", false)]
+    public void IsIn_ChangedOrAddedTo_LastCountsOrAllDo(bool keepsEarlier, string answer, bool isRight) =>
+        new Fact("locker code", "Mirvelo", "falcon-417").With("maple-220", keepsEarlier).IsIn(answer).ShouldBe(isRight);
+
+    [Fact]
+    public void Next_MissingTool_IsNotOffered()
+    {
+        int refused = 0;
+        for (int seed = 0; seed < 20; seed++)
+        {
+            var generator = new DialogueGenerator(seed, Split.Test, new() { MostTools = 6, MissingTool = 3 });
+            generator.Tools.Count.ShouldBeInRange(1, 6);
+            generator.Tools.ShouldBeUnique();
+            foreach (ScriptedTurn turn in generator.Take(40))
+            {
+                turn.Calls.Select(c => c.Name).ShouldBeSubsetOf(generator.Tools.Select(t => t.Name));
+                refused += turn.ExpectedRefusal == "no tool" ? 1 : 0;
+            }
+        }
+
+        refused.ShouldBeGreaterThan(20);
     }
 
     private static IEnumerable<ScriptedTurn> Turns(DialogueGenerator generator, int count) => generator.Take(count);

@@ -18,7 +18,7 @@ namespace SK.Connectors.LogQuant.Tests.RealEngine;
 /// </summary>
 public sealed class DemoModelTests
 {
-    private static readonly DialogueOptions ToolTurnsOnly = new() { Tell = 0, SmallTalk = 0, Recall = 0, Unknown = 0, TwoCalls = 0.1 };
+    private static readonly DialogueOptions ToolTurnsOnly = new() { Tell = 0, SmallTalk = 0, Recall = 0, Unknown = 0, SeveralCalls = 0.1 };
 
     private static readonly LogQuantPromptExecutionSettings Greedy = new()
     {
@@ -74,7 +74,7 @@ public sealed class DemoModelTests
     public async Task InvokePrompt_TwoThingsAsked_TwoCallsInOneMessage()
     {
         await using var services = Services(out var kernel);
-        var script = new DialogueGenerator(4, Split.Test, ToolTurnsOnly with { TwoCalls = 1 }).Take(20).Where(t => t.Calls.Count == 2).Take(4).ToList();
+        var script = new DialogueGenerator(4, Split.Test, ToolTurnsOnly with { SeveralCalls = 1 }).Take(40).Where(t => t.Rounds is [{ Count: 2 }]).Take(4).ToList();
 
         var calls = new List<int>();
         foreach (var turn in script)
@@ -90,7 +90,7 @@ public sealed class DemoModelTests
         Kernel kernel = new();
         kernel.OpenWorkshop();
         var called = new List<string>();
-        var tools = DemoTools.All.Select(t =>
+        var tools = DemoTools.Workshop.Select(t =>
         {
             var parts = t.Name.Split('-');
             return (AITool)new Renamed(kernel.Plugins.GetFunction(parts[0], parts[1]).WithKernel(kernel), t.Name, called);

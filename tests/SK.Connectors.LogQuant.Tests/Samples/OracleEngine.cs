@@ -34,10 +34,11 @@ internal sealed class OracleEngine(IReadOnlyList<ScriptedTurn> script, int conte
             throw new ContextLengthException(promptTokens, contextTokens);
 
         ScriptedTurn turn = Change(script[request.Turns.Count(t => t.Role == ChatRole.User) - 1]);
-        bool calls = turn.Calls.Count > 0 && request.Turns[^1].Role == ChatRole.User;
+        int round = request.Turns.Reverse().TakeWhile(t => t.Role != ChatRole.User).Count(t => t.ToolCalls.Count > 0);
+        bool calls = round < turn.Rounds.Count;
         if (calls)
         {
-            foreach (ScriptedCall call in turn.Calls)
+            foreach (ScriptedCall call in turn.Rounds[round])
                 yield return new ToolCallUpdate(new ToolCall($"call_{Guid.NewGuid():N}", call.Name, call.ArgumentsJson));
         }
         else

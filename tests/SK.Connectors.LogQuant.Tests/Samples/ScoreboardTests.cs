@@ -34,7 +34,7 @@ public sealed class ScoreboardTests
     {
         var script = new ScriptedTurn(TurnKind.Tool, "", "")
         {
-            Calls = [new("Stock-add", """{"item": "pine lever", "quantity": 5}""", "")],
+            Rounds = [[new("Stock-add", """{"item": "pine lever", "quantity": 5}""", "")]],
         };
         var board = new Scoreboard();
 
@@ -49,7 +49,7 @@ public sealed class ScoreboardTests
         var use = new ToolUse("1", "Calendar-list", [new("day", "Monday")], "nothing");
         var board = new Scoreboard();
 
-        board.Add(new(TurnKind.Tool, "", "") { Calls = [new("Calendar-list", """{"day": "Monday"}""", "nothing")] }, Turn("", 10, use, use));
+        board.Add(new(TurnKind.Tool, "", "") { Rounds = [[new("Calendar-list", """{"day": "Monday"}""", "nothing")]] }, Turn("", 10, use, use));
 
         (board.Calls, board.CallsRight, board.CallsWrong).ShouldBe((2, 1, 1));
     }

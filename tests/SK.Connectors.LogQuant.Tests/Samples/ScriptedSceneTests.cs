@@ -58,8 +58,8 @@ public sealed class ScriptedSceneTests
         Played played = await PlayAsync(new() { Turns = 1 });
 
         IReadOnlyList<ToolDefinition> tools = played.Engine.Requests[0].Tools;
-        tools.Select(t => (t.Name, t.Description)).ShouldBe(DemoTools.All.Select(t => (t.Name, t.Description)));
-        tools.Select(t => Parameters(t.Parameters)).ShouldBe(DemoTools.All.Select(t => Parameters(t.Schema)));
+        tools.Select(t => (t.Name, t.Description)).ShouldBe(DemoTools.Workshop.Select(t => (t.Name, t.Description)));
+        tools.Select(t => Parameters(t.Parameters)).ShouldBe(DemoTools.Workshop.Select(t => Parameters(t.Schema)));
 
         static string Parameters(JsonElement schema) =>
             string.Join(", ", schema.GetProperty("properties").EnumerateObject().Select(p => $"{p.Name}: {p.Value.GetProperty("type").GetString()}"));
@@ -80,7 +80,7 @@ public sealed class ScriptedSceneTests
     {
         Played played = await PlayAsync(new() { Turns = 60 }, t => t with
         {
-            Calls = [.. t.Calls.Select(c => c.Name.StartsWith("Stock-", StringComparison.Ordinal) ? c with { ArgumentsJson = """{"item": "something else"}""" } : c)],
+            Rounds = Each(t, c => c.Name.StartsWith("Stock-", StringComparison.Ordinal) ? c with { ArgumentsJson = """{"item": "something else"}""" } : c),
         });
 
         int changed = played.Script.Sum(t => t.Calls.Count(c => c.Name.StartsWith("Stock-", StringComparison.Ordinal)));
@@ -92,12 +92,15 @@ public sealed class ScriptedSceneTests
     [Fact]
     public async Task Run_UnknownTool_CountsAsAWrongCall()
     {
-        Played played = await PlayAsync(new() { Turns = 60 }, t => t with { Calls = [.. t.Calls.Select(c => c with { Name = "Stock-burn" })] });
+        Played played = await PlayAsync(new() { Turns = 60 }, t => t with { Rounds = Each(t, c => c with { Name = "Stock-burn" }) });
 
         played.Board.CallsRight.ShouldBe(0);
         played.Board.Calls.ShouldBe(played.Board.CallsExpected);
         played.Board.CallsWrong.ShouldBe(played.Board.CallsExpected);
     }
+
+    private static IReadOnlyList<IReadOnlyList<ScriptedCall>> Each(ScriptedTurn turn, Func<ScriptedCall, ScriptedCall> change) =>
+        [.. turn.Rounds.Select(r => r.Select(change).ToArray())];
 
     [Fact]
     public async Task Run_ContextFull_EndsWithAMessageAndDropsNothing()
