@@ -47,6 +47,9 @@ internal sealed class DecoderModel : IDisposable
     /// <summary>What multiplies few rows; null where torch multiplies all.</summary>
     public RowKernels? RowKernels { get; }
 
+    /// <summary>The weights of each layer.</summary>
+    public IReadOnlyList<LayerWeights<Tensor>> Layers => weights.Layers;
+
     /// <summary>The matrices that a decode step multiplies by, each once.</summary>
     public IEnumerable<Tensor> LinearWeights => weights.Layers.SelectMany(l => new[] { l.Qkv, l.Output, l.GateUp, l.Down }).Append(weights.Head);
 

@@ -1,0 +1,32 @@
+namespace LocalLlm.Evaluation;
+
+/// <summary>The commands: each evaluation registers here with how its options are read.</summary>
+internal static class Commands
+{
+    /// <summary>What --help prints.</summary>
+    public const string Help = """
+        Usage: LocalLlm.Evaluation COMMAND [options]     (dotnet run -c Release --project tests/LocalLlm.Evaluation -- COMMAND [options])
+
+        Commands
+          all [--quick]         every evaluation, one after the other
+
+        --model FOLDER[,..]   model folders (the shipped demo model and its stress variant); FOLDER:stress is a folder's stress variant
+        --stories FOLDER      one more model, without its stress variant
+        --methods LIST        ids of methods, separated by commas; --methods help lists them
+        --seeds N             texts of each setting
+        --tokens N[,..]       lengths
+        --quick, --full       less, more work
+        --results DIR         where results are stored (artifacts/evaluation); what is stored there is not done again
+        --json                the tables as JSON
+        --threads N           threads of ours and of torch (one a core)
+        """;
+
+    /// <summary>Every evaluation, in the order in which <c>all</c> runs them.</summary>
+    public static IReadOnlyList<(string Name, Func<Arguments, IEvaluation> Parse)> All { get; } =
+    [
+    ];
+
+    /// <summary>The evaluations of a command; empty if there is no such command.</summary>
+    public static IReadOnlyList<IEvaluation> Parse(Arguments arguments) =>
+        [.. All.Where(c => arguments.Command == "all" || c.Name == arguments.Command).Select(c => c.Parse(arguments))];
+}
