@@ -24,6 +24,7 @@ internal static class Commands
     /// <summary>Every evaluation, in the order in which <c>all</c> runs them.</summary>
     public static IReadOnlyList<(string Name, Func<Arguments, IEvaluation> Parse)> All { get; } =
     [
+        ("recall", Recall.RecallEvaluation.Parse),
     ];
 
     /// <summary>The evaluations of a command; empty if there is no such command.</summary>

@@ -1,0 +1,89 @@
+using DemoModel.Dialogues;
+using DemoModel.Tokenizer;
+using LocalLlm.Evaluation.Methods;
+using LocalLlm.Evaluation.Models;
+using LocalLlm.Evaluation.Recall;
+using LocalLlm.Kernels.Cpu;
+
+namespace LocalLlm.Tests.Evaluation.Recall;
+
+public sealed class RecallTests
+{
+    // Tables of the score interval, e.g. Newcombe (1998), Statistics in Medicine 17, table I (method 3).
+    [Theory]
+    [InlineData(81, 263, 0.2553, 0.3662)]
+    [InlineData(15, 148, 0.0624, 0.1605)]
+    [InlineData(0, 20, 0.0000, 0.1611)]
+    [InlineData(1, 29, 0.0061, 0.1718)]
+    public void Interval_PublishedExamples_IsWilsons(int right, int asked, double low, double high)
+    {
+        var (l, h) = new Proportion(right, asked).Interval;
+
+        l.ShouldBe(low, 0.00006);
+        h.ShouldBe(high, 0.00006);
+    }
+
+    [Fact]
+    public void RegimeOf_AnyLength_IsThatOfTheRuleOfThePaper()
+    {
+        const int W = 64;
+        List<int> kept = [];
+        for (var length = 1; length <= 1500; length++)
+        {
+            // if |A| < 3W: A = A ‖ t, else A = A[0:2W:2] ‖ A[2W:3W] ‖ t
+            if (kept.Count >= 3 * W)
+                kept = [.. kept.Take(2 * W).Where((_, i) => i % 2 == 0), .. kept.Skip(2 * W)];
+            kept.Add(length - 1);
+            if (length % 37 != 0)
+                continue;
+            for (var first = 0; first + 3 <= length; first++)
+            {
+                var rows = Enumerable.Range(first, 3).Count(kept.Contains);
+                var isRecent = Enumerable.Range(first, length - first).All(kept.Contains);
+                Regimes.Of(length, first, 3).ShouldBe(isRecent ? Regime.Window : rows >= 2 ? Regime.LogSet : Regime.Page, $"{first} of {length}");
+            }
+        }
+    }
+
+    [Fact]
+    public async Task Mark_ShippedModel_RightAnswersAreWhatTheEngineWrites()
+    {
+        using var team = new WorkerTeam(Environment.ProcessorCount);
+        using var model = EvaluatedModel.Load(new ModelSource("demo", ModelSource.DemoFolder, false), team);
+        var exam = new ForcedRecall(BytePairEncoder.Load(ModelSource.DemoFolder), RecallTask.Needles, seed: 3, tokens: 700);
+        using var cache = MethodCatalog.Dense.For(model.Shape).Create();
+
+        var forced = exam.Mark(model, cache, TestContext.Current.CancellationToken);
+
+        await using var engine = await LlmEngine.LoadAsync(new() { ModelPath = ModelSource.DemoFolder, KvCache = new() { Kind = KvCacheKind.Dense } });
+        var written = await new EngineRecall(engine, model, RecallTask.Needles, seed: 3).PlayAsync(700, TestContext.Current.CancellationToken);
+        forced.Count.ShouldBeGreaterThan(5);
+        foreach (var (one, other) in forced.Zip(written))
+        {
+            other.Kind.ShouldBe(one.Kind);
+            if (one.IsRight)
+                other.IsRight.ShouldBeTrue();
+        }
+
+        forced.Count(a => a.IsRight).ShouldBeGreaterThan(forced.Count / 2);
+    }
+
+    [Fact]
+    public void Parse_EveryTask_AsksForEveryKindAndRegime()
+    {
+        var encoder = BytePairEncoder.Load(ModelSource.DemoFolder);
+        using var team = new WorkerTeam(1);
+        using var model = EvaluatedModel.Load(new ModelSource("demo", ModelSource.DemoFolder, false), team);
+        var answers = new List<RecallAnswer>();
+        foreach (var task in RecallTask.All)
+        {
+            var exam = new ForcedRecall(encoder, task, seed: 1, tokens: 2500);
+            exam.Tokens.ShouldBeInRange(2200, 2500);
+            using var cache = MethodCatalog.Dense.For(model.Shape).Create();
+            answers.AddRange(exam.Mark(model, cache, TestContext.Current.CancellationToken));
+        }
+
+        answers.Select(a => a.Kind).Distinct().ShouldBe([.. Enum.GetNames<RecallKind>(), RecallAnswer.ToolCall, RecallAnswer.Refusal], ignoreOrder: true);
+        answers.Where(a => a.Regime is not null).Select(a => a.Regime!.Value).Distinct().ShouldBe(Enum.GetValues<Regime>(), ignoreOrder: true);
+    }
+}
