@@ -3,12 +3,15 @@ using DemoModel.Tokenizer;
 using LocalLlm.Evaluation.Methods;
 using LocalLlm.Evaluation.Models;
 using LocalLlm.Evaluation.Recall;
+using LocalLlm.Interop;
 using LocalLlm.Kernels.Cpu;
 
 namespace LocalLlm.Tests.Evaluation.Recall;
 
 public sealed class RecallTests
 {
+    public RecallTests() => LibTorch.EnsureLoaded();
+
     // Tables of the score interval, e.g. Newcombe (1998), Statistics in Medicine 17, table I (method 3).
     [Theory]
     [InlineData(81, 263, 0.2553, 0.3662)]

@@ -1,0 +1,128 @@
+using System.Globalization;
+using DemoModel.Dialogues;
+using LocalLlm.Evaluation.Methods;
+using LocalLlm.Evaluation.Report;
+using LocalLlm.Evaluation.Results;
+
+namespace LocalLlm.Evaluation.Recall;
+
+/// <summary>Recall by where the answer was, by kind, and by distance.</summary>
+internal sealed class RecallReport : IReportSection
+{
+    /// <summary>Upper ends of the distance classes, in tokens.</summary>
+    private static readonly int[] Distances = [125, 250, 500, 1000, 2000, 4000, 8000];
+
+    /// <summary>What the picture shows; all are in the tables.</summary>
+    private static readonly string[] Pictured = ["dense", "ours", "logquant-paper", "kivi", "sink-recent", "streaming-llm"];
+
+    /// <inheritdoc/>
+    public int Order => 30;
+
+    /// <inheritdoc/>
+    public void Write(ReportWriter report, ResultStore store)
+    {
+        report.Heading(2, "Recall");
+        var results = store.All<RecallResult>("recall").ToList();
+        if (results.Count == 0)
+        {
+            report.NoResults("recall");
+            return;
+        }
+
+        report.Text("""
+            Questions for what was told before, in conversations of the demo model's kind: names with values of the same few attributes (multi-query
+            associative recall, and needles among reports and tool calls), values changed later, several values of a name, values over one and two other
+            names, rows of twelve digits. An answer is right if greedy decoding writes all of it. By where the answer lies when it is asked for, in the
+            LogQuant rule with W = 64: in the recent tokens, half or more of it among the log-distributed rows, or in a page; the same questions for every method. In brackets: Wilson's 95 % interval.
+            """);
+        foreach (var model in results.GroupBy(r => r.Key.Model))
+        {
+            foreach (var length in model.GroupBy(r => LengthOf(r.Key.Settings)).OrderBy(g => g.Key))
+                Write(report, model.Key, length.Key, [.. length]);
+        }
+    }
+
+    private static void Write(ReportWriter report, string model, string length, List<(ResultKey Key, RecallResult Value)> results)
+    {
+        report.Heading(3, $"{model}, conversations of {length} tokens");
+        var methods = results.GroupBy(r => r.Key.Method)
+            .Select(g => (Id: g.Key, Label: MethodCatalog.LabelOf(g.Key), Results: g.Select(r => r.Value).ToList()))
+            .OrderBy(m => MethodCatalog.OrderOf(m.Id)).ToList();
+
+        var lines = methods.Where(m => Pictured.Contains(m.Id)).Select(m => new LineSeries(m.Label, Points(m.Results))).ToList();
+        report.Picture(
+            ReportWriter.PictureName("recall", model, length),
+            new LineChart
+            {
+                Title = $"Right answers by distance, {model}, {length} tokens",
+                X = new("distance from the value to the answer, tokens", AxisScale.Log2),
+                Y = new("right answers, %", Least: 0, Most: 100),
+                Lines = lines,
+            },
+            "Share of right answers by distance, one line for each method; the figures are in the tables below.");
+
+        var table = new Table("");
+        foreach (var (_, label, of) in methods)
+        {
+            var answers = of.SelectMany(r => r.Answers).ToList();
+            var recalls = answers.Where(a => a.Regime is not null).ToList();
+            table.Add(
+                [("method", label), ("bits per element", of.Average(r => r.AverageBits)), ("at peak", of.Average(r => r.PeakBits)),
+                ("in the window", Shown(recalls.Where(a => a.Regime == Regime.Window))), ("in the log set", Shown(recalls.Where(a => a.Regime == Regime.LogSet))),
+                ("in a page", Shown(recalls.Where(a => a.Regime == Regime.Page))), ("all", Shown(recalls)),
+                ("tool calls", Shown(answers.Where(a => a.Kind == RecallAnswer.ToolCall))), ("refusals", Shown(answers.Where(a => a.Kind == RecallAnswer.Refusal)))]);
+        }
+
+        report.Table(table);
+
+        var kinds = new Table("By kind of question, all distances:");
+        foreach (var (_, label, of) in methods)
+        {
+            var answers = of.SelectMany(r => r.Answers).ToList();
+            kinds.Add([("method", label), .. Enum.GetValues<RecallKind>().Select(k => (NameOf(k), (object?)Shown(answers.Where(a => a.Kind == k.ToString()))))]);
+        }
+
+        report.Table(kinds);
+    }
+
+    private static List<ChartPoint> Points(List<RecallResult> results)
+    {
+        var recalls = results.SelectMany(r => r.Answers).Where(a => a.Regime is not null).ToList();
+        var points = new List<ChartPoint>();
+        for (var i = 0; i < Distances.Length; i++)
+        {
+            var least = i == 0 ? 0 : Distances[i - 1];
+            var within = recalls.Where(a => a.Distance > least && a.Distance <= Distances[i]).ToList();
+            if (within.Count == 0)
+                continue;
+            var share = Proportion.Of(within);
+            var (low, high) = share.Interval;
+            points.Add(new ChartPoint(within.Average(a => a.Distance), 100 * share.Share, 100 * low, 100 * high));
+        }
+
+        return points;
+    }
+
+    private static string NameOf(RecallKind kind) => kind switch
+    {
+        RecallKind.Plain => "told once",
+        RecallKind.Digits => "twelve digits",
+        RecallKind.Changed => "changed",
+        RecallKind.Several => "several values",
+        RecallKind.OneHop => "one hop",
+        _ => "two hops",
+    };
+
+    private static string LengthOf(string settings) =>
+        settings.Split(' ').First(s => s.StartsWith("tokens=", StringComparison.Ordinal))["tokens=".Length..];
+
+    // 96.4 [94.1, 97.8] of 512
+    private static string Shown(IEnumerable<RecallAnswer> answers)
+    {
+        var share = Proportion.Of(answers);
+        if (share.Asked == 0)
+            return "–";
+        var (low, high) = share.Interval;
+        return string.Create(CultureInfo.InvariantCulture, $"{100 * share.Share:F1} [{100 * low:F1}, {100 * high:F1}] of {share.Asked}");
+    }
+}
