@@ -1,3 +1,7 @@
+using LocalLlm.Evaluation.Divergence;
+using LocalLlm.Evaluation.Memory;
+using LocalLlm.Evaluation.Recall;
+
 namespace LocalLlm.Evaluation;
 
 /// <summary>The commands: each evaluation registers here with how its options are read.</summary>
@@ -9,6 +13,10 @@ internal static class Commands
 
         Commands
           all [--quick]         every evaluation, one after the other
+          kl [--text FILE] [--sweep]
+                                Kullback-Leibler divergence of the next token's distribution from the full-precision cache's; --sweep tries the
+                                options' combinations and lists them by it
+          memory                bytes of the caches of well-known models
 
         --model FOLDER[,..]   model folders (the shipped demo model and its stress variant); FOLDER:stress is a folder's stress variant
         --stories FOLDER      one more model, without its stress variant
@@ -24,7 +32,9 @@ internal static class Commands
     /// <summary>Every evaluation, in the order in which <c>all</c> runs them.</summary>
     public static IReadOnlyList<(string Name, Func<Arguments, IEvaluation> Parse)> All { get; } =
     [
-        ("recall", Recall.RecallEvaluation.Parse),
+        ("kl", DivergenceEvaluation.Parse),
+        ("memory", MemoryEvaluation.Parse),
+        ("recall", RecallEvaluation.Parse),
     ];
 
     /// <summary>The evaluations of a command; empty if there is no such command.</summary>

@@ -37,7 +37,7 @@ internal sealed class RecallEvaluation(int seeds, int[] lengths) : IEvaluation
             foreach (var length in lengths)
             {
                 // Of equal bytes: every method's window is the one that matches ours over these many tokens.
-                var matched = methods;
+                var matched = MethodCatalog.EqualBytes(methods, model.Shape, length);
                 using var progress = run.Begin($"recall, {model.Name}, {length} tokens", matched.Count * RecallTask.All.Count * seeds);
                 foreach (var method in matched)
                 {

@@ -45,9 +45,8 @@ internal sealed class RecallReport : IReportSection
     private static void Write(ReportWriter report, string model, string length, List<(ResultKey Key, RecallResult Value)> results)
     {
         report.Heading(3, $"{model}, conversations of {length} tokens");
-        var methods = results.GroupBy(r => r.Key.Method)
-            .Select(g => (Id: g.Key, Label: MethodCatalog.LabelOf(g.Key), Results: g.Select(r => r.Value).ToList()))
-            .OrderBy(m => MethodCatalog.OrderOf(m.Id)).ToList();
+        var methods = MethodCatalog.All.Select(m => (m.Id, m.Label, Results: results.Where(r => r.Key.Method == m.Id).Select(r => r.Value).ToList()))
+            .Where(m => m.Results.Count > 0).ToList();
 
         var lines = methods.Where(m => Pictured.Contains(m.Id)).Select(m => new LineSeries(m.Label, Points(m.Results))).ToList();
         report.Picture(
