@@ -1,3 +1,5 @@
+using LocalLlm.Evaluation.Report;
+
 namespace LocalLlm.Evaluation;
 
 /// <summary>The commands: each evaluation registers here with how its options are read.</summary>
@@ -8,7 +10,8 @@ internal static class Commands
         Usage: LocalLlm.Evaluation COMMAND [options]     (dotnet run -c Release --project tests/LocalLlm.Evaluation -- COMMAND [options])
 
         Commands
-          all [--quick]         every evaluation, one after the other
+          report [--out docs]   docs/evaluation.md and its pictures from the stored results
+          all [--quick]         every evaluation, one after the other; the report too where --out is given
 
         --model FOLDER[,..]   model folders (the shipped demo model and its stress variant); FOLDER:stress is a folder's stress variant
         --stories FOLDER      one more model, without its stress variant
@@ -24,6 +27,7 @@ internal static class Commands
     /// <summary>Every evaluation, in the order in which <c>all</c> runs them.</summary>
     public static IReadOnlyList<(string Name, Func<Arguments, IEvaluation> Parse)> All { get; } =
     [
+        ("report", ReportEvaluation.Parse),
     ];
 
     /// <summary>The evaluations of a command; empty if there is no such command.</summary>
