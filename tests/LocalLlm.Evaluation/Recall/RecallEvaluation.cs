@@ -85,7 +85,7 @@ internal sealed class RecallEvaluation(int seeds, int[] lengths) : IEvaluation
         EvaluationRun run, EvaluatedModel model, Method method, int length, ProgressTask progress, CancellationToken cancellationToken)
     {
         var results = new List<RecallResult>();
-        if (method.Local != LocalCache.None)
+        if (method.IsReferenceCode || method.ReachStep is not null)
             return results; // the engine has no such cache
         var bits = method.For(model.Shape).BitsOver(length);
         LlmEngine? engine = null;
