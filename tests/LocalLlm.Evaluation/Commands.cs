@@ -1,5 +1,6 @@
 using LocalLlm.Evaluation.Divergence;
 using LocalLlm.Evaluation.Memory;
+using LocalLlm.Evaluation.Report;
 
 namespace LocalLlm.Evaluation;
 
@@ -11,11 +12,12 @@ internal static class Commands
         Usage: LocalLlm.Evaluation COMMAND [options]     (dotnet run -c Release --project tests/LocalLlm.Evaluation -- COMMAND [options])
 
         Commands
-          all [--quick]         every evaluation, one after the other
           kl [--text FILE] [--sweep]
                                 Kullback-Leibler divergence of the next token's distribution from the full-precision cache's; --sweep tries the
                                 options' combinations and lists them by it
           memory                bytes of the caches of well-known models
+          report [--out docs]   docs/evaluation.md and its pictures from the stored results
+          all [--quick]         every evaluation, one after the other; the report too where --out is given
 
         --model FOLDER[,..]   model folders (the shipped demo model and its stress variant); FOLDER:stress is a folder's stress variant
         --stories FOLDER      one more model, without its stress variant
@@ -33,6 +35,7 @@ internal static class Commands
     [
         ("kl", DivergenceEvaluation.Parse),
         ("memory", MemoryEvaluation.Parse),
+        ("report", ReportEvaluation.Parse),
     ];
 
     /// <summary>The evaluations of a command; empty if there is no such command.</summary>

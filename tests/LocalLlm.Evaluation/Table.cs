@@ -45,7 +45,8 @@ internal sealed class Table(string title)
     private static double Round(double x) =>
         x == 0 || !double.IsFinite(x) ? x : double.Parse(x.ToString("G4", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
 
-    private static string Show(object? value) => value switch
+    /// <summary>A figure as text.</summary>
+    internal static string Show(object? value) => value switch
     {
         null => "",
         double x when x != 0 && Math.Abs(x) < 1e-4 => x.ToString("0.###e0", CultureInfo.InvariantCulture),

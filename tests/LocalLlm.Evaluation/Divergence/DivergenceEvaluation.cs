@@ -49,7 +49,7 @@ internal sealed class DivergenceEvaluation : IEvaluation
 
     private void Run(EvaluationRun run, EvaluatedModel model, int tokens, CancellationToken cancellationToken)
     {
-        var results = new Dictionary<Method, List<DivergenceResult>>();
+        var results = new Dictionary<string, List<DivergenceResult>>();
         var chosen = isSweep
             ? OptionGrid.Methods(run.Arguments.Size == RunSize.Quick)
             : run.Methods(run.Arguments.Size == RunSize.Quick ? MethodCatalog.Main : MethodCatalog.All);
@@ -73,7 +73,7 @@ internal sealed class DivergenceEvaluation : IEvaluation
                         run.Store.Add(key, result);
                     }
 
-                    (results.TryGetValue(method, out var list) ? list : results[method] = []).Add(result);
+                    (results.TryGetValue(method.Id, out var list) ? list : results[method.Id] = []).Add(result);
                     progress.Advance(method.Id);
                 }
             }

@@ -6,6 +6,9 @@ namespace LocalLlm.Evaluation.Divergence;
 /// <summary>The combinations of options that a sweep tries.</summary>
 internal static class OptionGrid
 {
+    /// <summary>What the ids of a sweep's methods begin with.</summary>
+    public const string IdStart = "grid ";
+
     /// <summary>The methods of a sweep, each once.</summary>
     /// <param name="isQuick">One option changed at a time, instead of all combinations of those that matter most.</param>
     public static IReadOnlyList<Method> Methods(bool isQuick)
@@ -59,7 +62,7 @@ internal static class OptionGrid
         Add(options.ClipSearch == false, "minmax");
         Add(options.BoundaryLayers > 0, $"edge{options.BoundaryLayers}");
         var name = string.Join(' ', parts);
-        return method with { Id = "grid " + name, Label = name };
+        return method with { Id = IdStart + name, Label = name };
 
         void Add(bool isThere, string part)
         {

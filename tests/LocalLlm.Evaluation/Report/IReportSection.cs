@@ -1,0 +1,13 @@
+using LocalLlm.Evaluation.Results;
+
+namespace LocalLlm.Evaluation.Report;
+
+/// <summary>One evaluation's part of docs/evaluation.md, written from stored results alone. It begins with a heading of level 2.</summary>
+internal interface IReportSection
+{
+    /// <summary>Sections come in this order.</summary>
+    int Order { get; }
+
+    /// <summary>Writes it. Without results it says which command makes them (<see cref="ReportWriter.NoResults"/>).</summary>
+    void Write(ReportWriter report, ResultStore store);
+}

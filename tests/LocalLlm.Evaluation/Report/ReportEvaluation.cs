@@ -1,0 +1,71 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using LocalLlm.Kernels.Cpu;
+
+namespace LocalLlm.Evaluation.Report;
+
+/// <summary>Writes docs/evaluation.md and its pictures from what is stored. No model is loaded and nothing is measured.</summary>
+internal sealed class ReportEvaluation : IEvaluation
+{
+    private const string FileName = "evaluation.md";
+    private readonly string? folder;
+
+    private ReportEvaluation(string? folder) => this.folder = folder;
+
+    /// <inheritdoc/>
+    public string Name => "report";
+
+    /// <summary>Reads --out. As a part of <c>all</c> it writes only where --out is given: a quick run must not replace the page in docs.</summary>
+    public static ReportEvaluation Parse(Arguments arguments)
+    {
+        var folder = arguments.Text("out") ?? (arguments.Command == "report" ? "docs" : null);
+        if (folder is not null && File.Exists(folder))
+            throw new ArgumentException($"--out {folder} is a file; a folder is needed.");
+        return new ReportEvaluation(folder);
+    }
+
+    /// <inheritdoc/>
+    public Task RunAsync(EvaluationRun run, CancellationToken cancellationToken)
+    {
+        if (folder is null)
+            return Task.CompletedTask;
+        var sections = ReportSections.All.OrderBy(s => s.Order).ToList();
+        using var progress = run.Begin("report", sections.Count + 1);
+        var report = new ReportWriter(folder);
+        Header(report, run);
+        foreach (var section in sections)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            section.Write(report, run.Store);
+            progress.Advance();
+        }
+
+        report.Save(FileName);
+        progress.Advance();
+        return Task.CompletedTask;
+    }
+
+    private static void Header(ReportWriter report, EvaluationRun run)
+    {
+        report.Heading(1, "Evaluation");
+        report.Text($"What the cache costs in accuracy. The program in `tests/LocalLlm.Evaluation` writes this page and its pictures from stored results; "
+            + "no figure is written by hand. Bits are bits per element of keys and values, codes, scales, minima, positions and rows all counted.");
+        report.Text($"Written {DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)} on {Machine(run)}.");
+        report.Code($"{ReportWriter.Program} all       # makes the results\n{ReportWriter.Program} report    # writes this page", "sh");
+        var keys = Commands.All.SelectMany(c => run.Store.All<object>(c.Name).Select(r => r.Key)).ToList();
+        var models = new Table("Models; the fingerprint is of the files.");
+        foreach (var model in keys.GroupBy(k => (k.Model, k.Fingerprint)).OrderBy(g => g.Key.Model, StringComparer.Ordinal))
+        {
+            models.Add(
+                ("model", model.Key.Model), ("fingerprint", $"`{model.Key.Fingerprint}`"),
+                ("evaluations", string.Join(", ", model.Select(k => k.Evaluation).Distinct())));
+        }
+
+        if (models.Rows.Count > 0)
+            report.Table(models);
+    }
+
+    private static string Machine(EvaluationRun run) =>
+        $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}, {Environment.ProcessorCount} processors "
+        + $"({run.Arguments.Threads} threads, {SimdPaths.Best}), {RuntimeInformation.FrameworkDescription}";
+}
