@@ -23,6 +23,8 @@ internal sealed class DivergenceEvaluation : IEvaluation
     private DivergenceEvaluation(Arguments arguments)
     {
         isSweep = arguments.Flag("sweep");
+        if (isSweep && arguments.Text("methods") is not null)
+            throw new ArgumentException("--sweep and --methods exclude each other: a sweep has methods of its own.");
         lengths = arguments.Numbers("tokens", arguments.BySize<int[]>([1024], [2048], [2048, 4096]), LeastTokens);
         texts = arguments.Number("seeds", arguments.BySize(isSweep ? 1 : 2, isSweep ? 4 : 8, isSweep ? 8 : 24));
         file = arguments.Text("text");
@@ -40,6 +42,8 @@ internal sealed class DivergenceEvaluation : IEvaluation
         foreach (var source in run.Models)
         {
             using var model = EvaluatedModel.Load(source, run.Team, cancellationToken);
+            foreach (var length in lengths.Where(l => l > model.ContextTokens))
+                Console.Error.WriteLine($"{model.Name} has a context of {model.ContextTokens} tokens; its texts have that many instead of {length}.");
             foreach (var length in lengths.Select(l => Math.Min(l, model.ContextTokens)).Distinct())
                 Run(run, model, length, cancellationToken);
         }
@@ -53,6 +57,8 @@ internal sealed class DivergenceEvaluation : IEvaluation
         var chosen = isSweep
             ? OptionGrid.Methods(run.Arguments.Size == RunSize.Quick)
             : run.Methods(run.Arguments.Size == RunSize.Quick ? MethodCatalog.Main : MethodCatalog.All);
+        if (chosen.All(m => m == MethodCatalog.Dense))
+            throw new ArgumentException($"--methods: kl compares methods with {MethodCatalog.Dense.Id}; name others.");
         IReadOnlyList<Method>? methods = null;
         using var progress = run.Begin($"kl {model.Name} {tokens}", chosen.Count(m => m != MethodCatalog.Dense) * texts);
         foreach (var text in TextSource.Texts(model, file, texts, tokens))

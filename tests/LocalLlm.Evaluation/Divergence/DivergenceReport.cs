@@ -26,7 +26,7 @@ internal sealed class DivergenceReport : IReportSection
 
         report.Text("A text is given to the model token by token through the decode path, once with a cache in full precision and once with each method. "
             + "What counts is how far the distribution of the next token moves: KL(full precision ‖ method) in nats. "
-            + "Intervals are 95%, by bootstrap over texts. \"Written\" are the tokens that the model writes in a dialogue, the others are the user's and the tools'. "
+            + "Intervals are 95%, by bootstrap over texts; \"times ours\" is the mean over that of this engine's default on the same texts. \"Written\" are the tokens that the model writes in a dialogue, the others are the user's and the tools'. "
             + "Windows are chosen so that the average bits come as near to this engine's default as each method's windows allow; "
             + "average bits are over all lengths of the run, peak bits are the most held at any length, per element of the whole run. "
             + "KIVI as Hugging Face runs it cannot come near in dialogues: each prompt's end sends its window to pages. "

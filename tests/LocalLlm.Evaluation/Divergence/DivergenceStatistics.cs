@@ -40,26 +40,43 @@ internal sealed record DivergenceStatistics(int Rows, double Mean, double Low, d
     /// </summary>
     /// <param name="sums">Sum of each text's rows.</param>
     /// <param name="counts">Number of each text's rows.</param>
-    public static (double Low, double High) Interval(IReadOnlyList<double> sums, IReadOnlyList<int> counts)
+    public static (double Low, double High) Interval(IReadOnlyList<double> sums, IReadOnlyList<int> counts) =>
+        IntervalOfRatio(sums, [.. counts.Select(c => (double)c)]);
+
+    /// <summary>A method's mean divergence in terms of another's on the same texts, and its 95% interval by bootstrap over the texts.</summary>
+    /// <returns>Null if the texts are not the same.</returns>
+    public static (double Ratio, double Low, double High)? RatioOfMeans(IReadOnlyList<DivergenceResult> texts, IReadOnlyList<DivergenceResult> others)
     {
-        if (sums.Count < 2)
+        if (!texts.Select(t => t.Kl.Count).SequenceEqual(others.Select(t => t.Kl.Count)))
+            return null;
+        var (sums, otherSums) = (Sums(texts), Sums(others));
+        var (low, high) = IntervalOfRatio(sums, otherSums);
+        return (sums.Sum() / otherSums.Sum(), low, high);
+
+        static double[] Sums(IReadOnlyList<DivergenceResult> texts) => [.. texts.Select(t => t.Kl.Sum(kl => (double)kl))];
+    }
+
+    // Of the sum of numerators over the sum of denominators, both of the same draw of texts.
+    private static (double Low, double High) IntervalOfRatio(IReadOnlyList<double> numerators, IReadOnlyList<double> denominators)
+    {
+        if (numerators.Count < 2)
             return (double.NaN, double.NaN);
         var random = new Random(1);
-        var means = new double[Resamples];
+        var ratios = new double[Resamples];
         for (var i = 0; i < Resamples; i++)
         {
-            var (sum, count) = (0.0, 0);
-            for (var draw = 0; draw < sums.Count; draw++)
+            var (above, below) = (0.0, 0.0);
+            for (var draw = 0; draw < numerators.Count; draw++)
             {
-                var text = random.Next(sums.Count);
-                sum += sums[text];
-                count += counts[text];
+                var text = random.Next(numerators.Count);
+                above += numerators[text];
+                below += denominators[text];
             }
 
-            means[i] = sum / count;
+            ratios[i] = above / below;
         }
 
-        Array.Sort(means);
-        return (Percentile(means, 0.025), Percentile(means, 0.975));
+        Array.Sort(ratios);
+        return (Percentile(ratios, 0.025), Percentile(ratios, 0.975));
     }
 }

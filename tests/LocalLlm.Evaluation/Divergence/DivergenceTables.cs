@@ -49,7 +49,7 @@ internal static class DivergenceTables
             var written = DivergenceStatistics.Of(units, t => t.WrittenRows);
             main.Add(
                 ("method", method), ("W", units[0].Window), ("average bits", units.Average(u => u.AverageBits)), ("peak bits", units.Average(u => u.PeakBits)), ("mean", all.Mean),
-                ("low", all.Low), ("high", all.High), ("median", all.Median), ("99.9%", all.P999), ("same top-1 %", 100 * all.SameTop),
+                ("low", all.Low), ("high", all.High), ("times ours", TimesOurs(units, results)), ("median", all.Median), ("99.9%", all.P999), ("same top-1 %", 100 * all.SameTop),
                 ("mean written", written?.Mean), ("same top-1 written %", 100 * written?.SameTop));
             AddClasses(positions, method, units, Positions, At);
             AddClasses(distances, method, units, Distances, Back);
@@ -81,6 +81,15 @@ internal static class DivergenceTables
     /// <summary>Indices of the points that no other point beats: none is at most as large in both and smaller in one.</summary>
     public static IReadOnlySet<int> ParetoFront(IReadOnlyList<(double X, double Y)> points) => Enumerable.Range(0, points.Count)
         .Where(i => !points.Any(p => p.X <= points[i].X && p.Y <= points[i].Y && (p.X < points[i].X || p.Y < points[i].Y))).ToHashSet();
+
+    // Paired: both on the same texts, so that texts that are hard for every method do not widen the interval.
+    private static string? TimesOurs(List<DivergenceResult> units, IReadOnlyDictionary<string, List<DivergenceResult>> results)
+    {
+        if (!results.TryGetValue(MethodCatalog.Ours.Id, out var ours) || units == ours || DivergenceStatistics.RatioOfMeans(units, ours) is not { } ratio)
+            return null;
+        var interval = double.IsNaN(ratio.Low) ? "" : string.Create(CultureInfo.InvariantCulture, $" [{ratio.Low:F2}, {ratio.High:F2}]");
+        return ratio.Ratio.ToString("F2", CultureInfo.InvariantCulture) + interval;
+    }
 
     private static int ClassOf(IReadOnlyList<int> lowerEnds, int value)
     {

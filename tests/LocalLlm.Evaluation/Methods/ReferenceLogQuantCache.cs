@@ -50,11 +50,13 @@ internal sealed class ReferenceLogQuantCache : IKvCache
     /// </summary>
     public static long BitsAt(KvShape shape, int window, int length)
     {
-        var token = 2L * shape.Layers * shape.KvHeads * shape.HeadDim;
+        var head = (long)shape.KvHeads * shape.HeadDim; // numbers of a token in one of a layer's two tensors
+        var tensors = 2L * shape.Layers;
         if (length < 2 * window)
-            return 16 * token * length;
+            return tensors * 16 * head * length;
         var history = (long)((length / window) - 1) * window;
-        return (2 * token * history) + (24 * ((token * history) + GroupNumbers - 1) / GroupNumbers) + (16 * token * (window + length - history));
+        var groups = ((head * history) + GroupNumbers - 1) / GroupNumbers;
+        return tensors * ((2 * head * history) + (24 * groups) + (16 * head * (window + length - history)));
     }
 
     /// <summary>Positions of the sparse set of a cache whose last compaction was at <paramref name="length"/> tokens, a multiple of W from 2W on.</summary>
