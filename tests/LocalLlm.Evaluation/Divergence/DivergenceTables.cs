@@ -39,7 +39,7 @@ internal static class DivergenceTables
         string model, int tokens, IReadOnlyDictionary<string, List<DivergenceResult>> results, Func<string, string>? name = null)
     {
         var texts = results.Values.Select(r => r.Count).DefaultIfEmpty().Max();
-        var main = new Table($"kl, {model}, {texts} texts of {tokens} tokens: nats from the full-precision cache");
+        var main = new Table($"kl, {model}, {texts} × {tokens} tokens: nats from the full-precision cache");
         var positions = new Table($"kl, {model}, {tokens} tokens: mean by position");
         var distances = new Table($"kl, {model}, {tokens} tokens: mean of answers by the distance of the fact they need");
         foreach (var (id, units) in results)
@@ -49,7 +49,7 @@ internal static class DivergenceTables
             var written = DivergenceStatistics.Of(units, t => t.WrittenRows);
             main.Add(
                 ("method", method), ("W", units[0].Window), ("average bits", units.Average(u => u.AverageBits)), ("peak bits", units.Average(u => u.PeakBits)), ("mean", all.Mean),
-                ("low", all.Low), ("high", all.High), ("times ours", TimesOurs(units, results)), ("median", all.Median), ("99.9%", all.P999), ("same top-1 %", 100 * all.SameTop),
+                ("low", Known(all.Low)), ("high", Known(all.High)), ("times ours", TimesOurs(units, results)), ("median", all.Median), ("99.9%", all.P999), ("same top-1 %", 100 * all.SameTop),
                 ("mean written", written?.Mean), ("same top-1 written %", 100 * written?.SameTop));
             AddClasses(positions, method, units, Positions, At);
             AddClasses(distances, method, units, Distances, Back);
@@ -70,8 +70,8 @@ internal static class DivergenceTables
         {
             var r = rows[i];
             table.Add(
-                ("front", front.Contains(i) ? "*" : ""), ("options", r.Id.StartsWith(OptionGrid.IdStart, StringComparison.Ordinal) ? r.Id[OptionGrid.IdStart.Length..] : r.Id), ("average bits", r.Bits), ("peak bits", r.Peak), ("mean", r.All.Mean), ("low", r.All.Low),
-                ("high", r.All.High), ("99.9%", r.All.P999), ("same top-1 %", 100 * r.All.SameTop), ("mean written", r.Written?.Mean),
+                ("front", front.Contains(i) ? "*" : ""), ("options", r.Id.StartsWith(OptionGrid.IdStart, StringComparison.Ordinal) ? r.Id[OptionGrid.IdStart.Length..] : r.Id), ("average bits", r.Bits), ("peak bits", r.Peak), ("mean", r.All.Mean), ("low", Known(r.All.Low)),
+                ("high", Known(r.All.High)), ("99.9%", r.All.P999), ("same top-1 %", 100 * r.All.SameTop), ("mean written", r.Written?.Mean),
                 ("same top-1 written %", 100 * r.Written?.SameTop));
         }
 
@@ -81,6 +81,8 @@ internal static class DivergenceTables
     /// <summary>Indices of the points that no other point beats: none is at most as large in both and smaller in one.</summary>
     public static IReadOnlySet<int> ParetoFront(IReadOnlyList<(double X, double Y)> points) => Enumerable.Range(0, points.Count)
         .Where(i => !points.Any(p => p.X <= points[i].X && p.Y <= points[i].Y && (p.X < points[i].X || p.Y < points[i].Y))).ToHashSet();
+
+    private static double? Known(double x) => double.IsNaN(x) ? null : x;
 
     // Paired: both on the same texts, so that texts that are hard for every method do not widen the interval.
     private static string? TimesOurs(List<DivergenceResult> units, IReadOnlyDictionary<string, List<DivergenceResult>> results)

@@ -103,7 +103,7 @@ internal sealed class ResultStore
             return known;
         var entries = new Dictionary<ResultKey, JsonElement>();
         var path = PathOf(evaluation);
-        var text = File.Exists(path) ? File.ReadAllText(path) : "";
+        var text = File.Exists(path) ? ReadText(path) : "";
         var lines = text[..(text.LastIndexOf('\n') + 1)].Split('\n', StringSplitOptions.RemoveEmptyEntries);
         for (var i = 0; i < lines.Length; i++)
         {
@@ -119,6 +119,13 @@ internal sealed class ResultStore
         }
 
         return evaluations[evaluation] = entries;
+    }
+
+    // Another run may be writing.
+    private static string ReadText(string path)
+    {
+        using var reader = new StreamReader(new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite));
+        return reader.ReadToEnd();
     }
 
     private sealed record Line(ResultKey Key, DateTimeOffset At, JsonElement Value);
