@@ -13,8 +13,8 @@ internal static class Commands
 
         Commands
           kl [--text FILE] [--sweep]
-                                Kullback-Leibler divergence of the next token's distribution from the full-precision cache's; --sweep tries the
-                                options' combinations and lists them by it
+                                Kullback-Leibler divergence of the next token's distribution from the full-precision cache's;
+                                --sweep tries the options' combinations and lists them by it
           memory                bytes of the caches of well-known models
           report [--out docs]   docs/evaluation.md and its pictures from the stored results
           all [--quick]         every evaluation, one after the other; the report too where --out is given

@@ -5,7 +5,9 @@ using LocalLlm.Evaluation.Results;
 
 namespace LocalLlm.Evaluation.Divergence;
 
-/// <summary>How far the next token's distribution is from the full-precision cache's, text given, every token through the decode path.</summary>
+/// <summary>
+/// How far the next token's distribution is from the full-precision cache's, text given, every token through the decode path.
+/// </summary>
 internal sealed class DivergenceEvaluation : IEvaluation
 {
     /// <summary>The command.</summary>
@@ -43,7 +45,11 @@ internal sealed class DivergenceEvaluation : IEvaluation
         {
             using var model = EvaluatedModel.Load(source, run.Team, cancellationToken);
             foreach (var length in lengths.Where(l => l > model.ContextTokens))
-                Console.Error.WriteLine($"{model.Name} has a context of {model.ContextTokens} tokens; its texts have that many instead of {length}.");
+            {
+                Console.Error.WriteLine(
+                    $"{model.Name} has a context of {model.ContextTokens} tokens; its texts have that many instead of {length}.");
+            }
+
             foreach (var length in lengths.Select(l => Math.Min(l, model.ContextTokens)).Distinct())
                 Run(run, model, length, cancellationToken);
         }
@@ -64,7 +70,8 @@ internal sealed class DivergenceEvaluation : IEvaluation
         foreach (var text in TextSource.Texts(model, file, texts, tokens))
         {
             // One window for all texts, so that they can be averaged.
-            methods ??= Fitting(MethodCatalog.EqualBytes([.. chosen.Where(m => m != MethodCatalog.Dense)], model.Shape, tokens, text.PromptEnds), model);
+            methods ??= MethodCatalog.EqualBytes(
+                [.. chosen.Where(m => m != MethodCatalog.Dense && Fits(m, model))], model.Shape, tokens, text.PromptEnds);
             DivergenceMeter? meter = null;
             try
             {
@@ -89,11 +96,13 @@ internal sealed class DivergenceEvaluation : IEvaluation
             }
         }
 
-        foreach (var table in isSweep ? [DivergenceTables.Sweep(model.Name, tokens, results)] : DivergenceTables.Of(model.Name, tokens, results))
+        var tables = isSweep ? [DivergenceTables.Sweep(model.Name, tokens, results)] : DivergenceTables.Of(model.Name, tokens, results);
+        foreach (var table in tables)
             run.Write(table);
     }
 
-    private static DivergenceResult Measure(EvaluatedModel model, EvaluatedText text, Method method, DivergenceMeter meter, CancellationToken cancellationToken)
+    private static DivergenceResult Measure(
+        EvaluatedModel model, EvaluatedText text, Method method, DivergenceMeter meter, CancellationToken cancellationToken)
     {
         var caches = method.For(model.Shape);
         var (kl, disagreements) = meter.Measure(caches, cancellationToken);
@@ -102,6 +111,5 @@ internal sealed class DivergenceEvaluation : IEvaluation
     }
 
     // A model of fewer layers than an option asks for goes without that method.
-    private static Method[] Fitting(IReadOnlyList<Method> methods, EvaluatedModel model) =>
-        [.. methods.Where(m => 2 * m.Options.BoundaryLayers <= model.Shape.Layers)];
+    private static bool Fits(Method method, EvaluatedModel model) => 2 * method.Options.BoundaryLayers <= model.Shape.Layers;
 }

@@ -24,15 +24,18 @@ internal sealed class DivergenceReport : IReportSection
             return;
         }
 
-        report.Text("A text is given to the model token by token through the decode path, once with a cache in full precision and once with each method. "
+        report.Text("A text is given to the model token by token through the decode path, once with a cache in full precision and once "
+            + "with each method. "
             + "What counts is how far the distribution of the next token moves: KL(full precision ‖ method) in nats. "
-            + "Intervals are 95%, by bootstrap over texts; \"times ours\" is the mean over that of this engine's default on the same texts. \"Written\" are the tokens that the model writes in a dialogue, the others are the user's and the tools'. "
+            + "Intervals are 95%, by bootstrap over texts; \"times ours\" is the mean over that of this engine's default on the "
+            + "same texts. \"Written\" are the tokens that the model writes in a dialogue, the others are the user's and the tools'. "
             + "Windows are chosen so that the average bits come as near to this engine's default as each method's windows allow; "
             + "average bits are over all lengths of the run, peak bits are the most held at any length, per element of the whole run. "
             + "KIVI as Hugging Face runs it cannot come near in dialogues: each prompt's end sends its window to pages. "
             + "The authors' code is simulated with every token decoded, where it quantises its whole history again each W tokens.");
-        report.Text("A model with \"-stress\" has outlier channels in its keys, as large models do: some key channels are scaled up and the query's down, by powers of two, "
-            + "which leaves full precision exactly as it was. Quantisation of keys by channel does not notice; by token it does.");
+        report.Text("A model with \"-stress\" has outlier channels in its keys, as large models do: some key channels are scaled up and "
+            + "the query's down, by powers of two, which leaves full precision exactly as it was. "
+            + "Quantisation of keys by channel does not notice; by token it does.");
         foreach (var group in groups)
             Write(report, group);
     }
@@ -64,9 +67,12 @@ internal sealed class DivergenceReport : IReportSection
         var sweep = DivergenceTables.Sweep("", group.Tokens, grid);
         var shown = Untitled(sweep, (row, index) => index < SweepRows || row["front"] is "*");
         report.Text(string.Create(CultureInfo.InvariantCulture,
-            $"The {Math.Min(SweepRows, grid.Count)} best of {grid.Count} combinations by mean divergence, and all on the Pareto front of mean divergence and average bits (*)."));
+            $"The {Math.Min(SweepRows, grid.Count)} best of {grid.Count} combinations by mean divergence, and all on the Pareto front (*) ")
+            + "of mean divergence and average bits.");
         report.Table(shown);
-        var points = sweep.Rows.Select(r => (IsFront: r["front"] is "*", Point: new ChartPoint((double)r["average bits"]!, (double)r["mean"]!))).OrderBy(p => p.Point.X).ToList();
+        var points = sweep.Rows
+            .Select(r => (IsFront: r["front"] is "*", Point: new ChartPoint((double)r["average bits"]!, (double)r["mean"]!)))
+            .OrderBy(p => p.Point.X).ToLookup(p => p.IsFront, p => p.Point);
         report.Picture(
             ReportWriter.PictureName("kl-options", group.Model, group.Text, group.Tokens.ToString(CultureInfo.InvariantCulture)),
             new LineChart
@@ -75,7 +81,7 @@ internal sealed class DivergenceReport : IReportSection
                 X = new("average bits per element"),
                 Y = new("mean KL (nats)", AxisScale.Log10),
                 IsConnected = false,
-                Lines = [new("combinations", [.. points.Where(p => !p.IsFront).Select(p => p.Point)]), new("Pareto front", [.. points.Where(p => p.IsFront).Select(p => p.Point)])],
+                Lines = [new("combinations", [.. points[false]]), new("Pareto front", [.. points[true]])],
             },
             $"Mean divergence of {grid.Count} combinations of options over their bits; the table above has the best.");
     }
@@ -87,14 +93,21 @@ internal sealed class DivergenceReport : IReportSection
         {
             var units = methods[method.Id];
             var all = DivergenceStatistics.Of(units, DivergenceTables.AllRows)!;
-            var point = new ChartPoint(units.Average(u => u.AverageBits), all.Mean, double.IsNaN(all.Low) ? null : all.Low, double.IsNaN(all.High) ? null : all.High);
-            return new LineSeries(method.Label, [point]);
+            var bits = units.Average(u => u.AverageBits);
+            return new LineSeries(method.Label, [double.IsNaN(all.Low) ? new(bits, all.Mean) : new(bits, all.Mean, all.Low, all.High)]);
         }).ToList();
         if (lines.Count == 0)
             return;
         report.Picture(
             ReportWriter.PictureName("kl", group.Model, group.Text, group.Tokens.ToString(CultureInfo.InvariantCulture)),
-            new LineChart { Title = $"Divergence from full precision: {name}", X = new("average bits per element"), Y = new("mean KL (nats)", AxisScale.Log10), IsConnected = false, Lines = lines },
+            new LineChart
+            {
+                Title = $"Divergence from full precision: {name}",
+                X = new("average bits per element"),
+                Y = new("mean KL (nats)", AxisScale.Log10),
+                IsConnected = false,
+                Lines = lines,
+            },
             "Mean divergence of each method over its bits, as in the table above.");
     }
 
@@ -107,7 +120,8 @@ internal sealed class DivergenceReport : IReportSection
             .GroupBy(u => (u.Key.Model, Text: TextKind(u.Key.Settings), Tokens: u.Value.Kl.Count + 1))
             .Select(g => new Group(
                 g.Key.Model, g.Key.Text, g.Key.Tokens,
-                g.GroupBy(u => u.Key.Method).ToDictionary(m => m.Key, m => m.Where(u => u.Key.Parameters == m.Last().Key.Parameters).Select(u => u.Value).ToList())))
+                g.GroupBy(u => u.Key.Method).ToDictionary(
+                    m => m.Key, m => m.Where(u => u.Key.Parameters == m.Last().Key.Parameters).Select(u => u.Value).ToList())))
             .OrderBy(g => g.Model, StringComparer.Ordinal).ThenBy(g => g.Text, StringComparer.Ordinal).ThenBy(g => g.Tokens),
     ];
 

@@ -16,7 +16,8 @@ internal sealed record DivergenceStatistics(int Rows, double Mean, double Low, d
     /// <returns>Null if it takes none.</returns>
     public static DivergenceStatistics? Of(IReadOnlyList<DivergenceResult> texts, Func<DivergenceResult, IEnumerable<int>> select)
     {
-        var rows = texts.Select(t => (Text: t, Rows: select(t).Where(r => r >= 0 && r < t.Kl.Count).ToArray())).Where(t => t.Rows.Length > 0).ToArray();
+        var rows = texts.Select(t => (Text: t, Rows: select(t).Where(r => r >= 0 && r < t.Kl.Count).ToArray()))
+            .Where(t => t.Rows.Length > 0).ToArray();
         if (rows.Length == 0)
             return null;
         var sums = rows.Select(t => t.Rows.Sum(r => (double)t.Text.Kl[r])).ToArray();
@@ -24,7 +25,8 @@ internal sealed record DivergenceStatistics(int Rows, double Mean, double Low, d
         var all = rows.SelectMany(t => t.Rows.Select(r => (double)t.Text.Kl[r])).Order().ToArray();
         var different = rows.Sum(t => t.Rows.Count(t.Text.Disagreements.ToHashSet().Contains));
         var (low, high) = Interval(sums, counts);
-        return new(all.Length, sums.Sum() / all.Length, low, high, Percentile(all, 0.5), Percentile(all, 0.999), 1 - ((double)different / all.Length));
+        var same = 1 - ((double)different / all.Length);
+        return new(all.Length, sums.Sum() / all.Length, low, high, Percentile(all, 0.5), Percentile(all, 0.999), same);
     }
 
     /// <summary>A percentile of ascending numbers, between two of them by their distance.</summary>
@@ -32,7 +34,8 @@ internal sealed record DivergenceStatistics(int Rows, double Mean, double Low, d
     {
         var at = share * (ascending.Count - 1);
         var below = (int)at;
-        return below + 1 < ascending.Count ? ascending[below] + ((at - below) * (ascending[below + 1] - ascending[below])) : ascending[below];
+        var next = Math.Min(below + 1, ascending.Count - 1);
+        return ascending[below] + ((at - below) * (ascending[next] - ascending[below]));
     }
 
     /// <summary>
@@ -43,9 +46,12 @@ internal sealed record DivergenceStatistics(int Rows, double Mean, double Low, d
     public static (double Low, double High) Interval(IReadOnlyList<double> sums, IReadOnlyList<int> counts) =>
         IntervalOfRatio(sums, [.. counts.Select(c => (double)c)]);
 
-    /// <summary>A method's mean divergence in terms of another's on the same texts, and its 95% interval by bootstrap over the texts.</summary>
+    /// <summary>
+    /// A method's mean divergence in terms of another's on the same texts, and its 95% interval by bootstrap over the texts.
+    /// </summary>
     /// <returns>Null if the texts are not the same.</returns>
-    public static (double Ratio, double Low, double High)? RatioOfMeans(IReadOnlyList<DivergenceResult> texts, IReadOnlyList<DivergenceResult> others)
+    public static (double Ratio, double Low, double High)? RatioOfMeans(
+        IReadOnlyList<DivergenceResult> texts, IReadOnlyList<DivergenceResult> others)
     {
         if (!texts.Select(t => t.Kl.Count).SequenceEqual(others.Select(t => t.Kl.Count)))
             return null;

@@ -13,7 +13,8 @@ internal static class DivergenceTables
     public static IReadOnlyList<int> Distances { get; } = [1, 128, 256, 512, 1024, 2048];
 
     /// <summary>Rows of a class of positions.</summary>
-    public static IEnumerable<int> At(DivergenceResult text, int index) => Enumerable.Range(0, text.Kl.Count).Where(row => ClassOf(Positions, row) == index);
+    public static IEnumerable<int> At(DivergenceResult text, int index) =>
+        AllRows(text).Where(row => ClassOf(Positions, row) == index);
 
     /// <summary>Rows of answers whose fact lies a class of distances back.</summary>
     public static IEnumerable<int> Back(DivergenceResult text, int index) =>
@@ -48,8 +49,9 @@ internal static class DivergenceTables
             var all = DivergenceStatistics.Of(units, AllRows)!;
             var written = DivergenceStatistics.Of(units, t => t.WrittenRows);
             main.Add(
-                ("method", method), ("W", units[0].Window), ("average bits", units.Average(u => u.AverageBits)), ("peak bits", units.Average(u => u.PeakBits)), ("mean", all.Mean),
-                ("low", Known(all.Low)), ("high", Known(all.High)), ("times ours", TimesOurs(units, results)), ("median", all.Median), ("99.9%", all.P999), ("same top-1 %", 100 * all.SameTop),
+                ("method", method), ("W", units[0].Window), ("average bits", units.Average(u => u.AverageBits)),
+                ("peak bits", units.Average(u => u.PeakBits)), ("mean", all.Mean), ("low", Known(all.Low)), ("high", Known(all.High)),
+                ("times ours", TimesOurs(units, results)), ("median", all.Median), ("99.9%", all.P999), ("same top-1 %", 100 * all.SameTop),
                 ("mean written", written?.Mean), ("same top-1 written %", 100 * written?.SameTop));
             AddClasses(positions, method, units, Positions, At);
             AddClasses(distances, method, units, Distances, Back);
@@ -61,7 +63,8 @@ internal static class DivergenceTables
     /// <summary>A sweep, best first, with the methods that no other beats in both mean divergence and average bits marked.</summary>
     public static Table Sweep(string model, int tokens, IReadOnlyDictionary<string, List<DivergenceResult>> results)
     {
-        var table = new Table($"kl --sweep, {model}, {tokens} tokens: nats from the full-precision cache; * is on the Pareto front of mean and average bits");
+        var table = new Table($"kl --sweep, {model}, {tokens} tokens: nats from the full-precision cache; "
+            + "* is on the Pareto front of mean and average bits");
         var rows = results.Select(r => (Id: r.Key, Bits: r.Value.Average(u => u.AverageBits), Peak: r.Value.Average(u => u.PeakBits),
             All: DivergenceStatistics.Of(r.Value, AllRows)!, Written: DivergenceStatistics.Of(r.Value, t => t.WrittenRows)))
             .OrderBy(r => r.All.Mean).ToList();
@@ -70,8 +73,9 @@ internal static class DivergenceTables
         {
             var r = rows[i];
             table.Add(
-                ("front", front.Contains(i) ? "*" : ""), ("options", r.Id.StartsWith(OptionGrid.IdStart, StringComparison.Ordinal) ? r.Id[OptionGrid.IdStart.Length..] : r.Id), ("average bits", r.Bits), ("peak bits", r.Peak), ("mean", r.All.Mean), ("low", Known(r.All.Low)),
-                ("high", Known(r.All.High)), ("99.9%", r.All.P999), ("same top-1 %", 100 * r.All.SameTop), ("mean written", r.Written?.Mean),
+                ("front", front.Contains(i) ? "*" : ""), ("options", r.Id[OptionGrid.IdStart.Length..]),
+                ("average bits", r.Bits), ("peak bits", r.Peak), ("mean", r.All.Mean), ("low", Known(r.All.Low)), ("high", Known(r.All.High)),
+                ("99.9%", r.All.P999), ("same top-1 %", 100 * r.All.SameTop), ("mean written", r.Written?.Mean),
                 ("same top-1 written %", 100 * r.Written?.SameTop));
         }
 
@@ -87,8 +91,12 @@ internal static class DivergenceTables
     // Paired: both on the same texts, so that texts that are hard for every method do not widen the interval.
     private static string? TimesOurs(List<DivergenceResult> units, IReadOnlyDictionary<string, List<DivergenceResult>> results)
     {
-        if (!results.TryGetValue(MethodCatalog.Ours.Id, out var ours) || units == ours || DivergenceStatistics.RatioOfMeans(units, ours) is not { } ratio)
+        if (!results.TryGetValue(MethodCatalog.Ours.Id, out var ours) || units == ours
+            || DivergenceStatistics.RatioOfMeans(units, ours) is not { } ratio)
+        {
             return null;
+        }
+
         var interval = double.IsNaN(ratio.Low) ? "" : string.Create(CultureInfo.InvariantCulture, $" [{ratio.Low:F2}, {ratio.High:F2}]");
         return ratio.Ratio.ToString("F2", CultureInfo.InvariantCulture) + interval;
     }
@@ -102,7 +110,8 @@ internal static class DivergenceTables
     }
 
     private static void AddClasses(
-        Table table, string method, List<DivergenceResult> units, IReadOnlyList<int> lowerEnds, Func<DivergenceResult, int, IEnumerable<int>> rows)
+        Table table, string method, List<DivergenceResult> units, IReadOnlyList<int> lowerEnds,
+        Func<DivergenceResult, int, IEnumerable<int>> rows)
     {
         List<(string, object?)> figures = [("method", method)];
         for (var index = 0; index < lowerEnds.Count; index++)

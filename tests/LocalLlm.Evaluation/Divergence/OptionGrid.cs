@@ -20,9 +20,11 @@ internal static class OptionGrid
             var one = new KvCacheOptions { Window = window };
             all.AddRange(
             [
-                one, one with { SinkTokens = 4 }, one with { SinkTokens = 16 }, one with { SinkTokens = 32 }, one with { KeyBits = 3 }, one with { KeyBits = 4 },
+                one, one with { SinkTokens = 4 }, one with { SinkTokens = 16 }, one with { SinkTokens = 32 },
+                one with { KeyBits = 3 }, one with { KeyBits = 4 },
                 one with { ValueBits = 3 }, one with { Scales = KvScaleFormat.Half }, one with { ClipSearch = false },
-                one with { Scales = KvScaleFormat.Half, ClipSearch = false }, one with { BoundaryLayers = 1 }, one with { Kind = KvCacheKind.PartialLogQuant },
+                one with { Scales = KvScaleFormat.Half, ClipSearch = false }, one with { BoundaryLayers = 1 },
+                one with { Kind = KvCacheKind.PartialLogQuant },
                 one with { Kind = KvCacheKind.StreamingQuant, SinkTokens = 4 },
             ]);
             if (isQuick)
@@ -40,7 +42,10 @@ internal static class OptionGrid
             from window in new[] { 64, 128 }
             from page in new[] { 32, 64, 128 }
             where window % page == 0
-            select new KvCacheOptions { Kind = KvCacheKind.StreamingQuant, SinkTokens = 4, Window = window, PageTokens = page == window ? null : page });
+            select new KvCacheOptions
+            {
+                Kind = KvCacheKind.StreamingQuant, SinkTokens = 4, Window = window, PageTokens = page == window ? null : page,
+            });
 
         var reaches =
             from window in new[] { 32, 64 }

@@ -6,10 +6,10 @@ using static TorchSharp.torch;
 namespace LocalLlm.Evaluation.Methods;
 
 /// <summary>
-/// LogQuant as its authors' code runs it while decoding, simulated: what attention would read is held in full precision, and changed where that
-/// code would have changed it. Whenever 2W recent tokens are there, everything but the last W tokens is read back and quantised again, in
-/// groups of 64 consecutive numbers of [heads, tokens, channels] with an integer zero point; the sparse set is kept in full precision beside its
-/// codes.
+/// LogQuant as its authors' code runs it while decoding, simulated: what attention would read is held in full precision, and changed where
+/// that code would have changed it. Whenever 2W recent tokens are there, everything but the last W tokens is read back and quantised again,
+/// in groups of 64 consecutive numbers of [heads, tokens, channels] with an integer zero point; the sparse set is kept in full precision
+/// beside its codes.
 /// </summary>
 /// <remarks>
 /// Two differences: a group of equal numbers, where that code divides by zero, keeps them; and a zero point beyond 8 bits does not wrap.
@@ -45,8 +45,8 @@ internal sealed class ReferenceLogQuantCache : IKvCache
     public long Bytes => BitsAt(shape, window, Length) / 8;
 
     /// <summary>
-    /// Bits that the authors' cache holds: the history's codes with a 16-bit scale and an 8-bit zero point for each group, the sparse set once more at 16 bits,
-    /// and the recent tokens.
+    /// Bits that the authors' cache holds: the history's codes with a 16-bit scale and an 8-bit zero point for each group, the sparse set
+    /// once more at 16 bits, and the recent tokens.
     /// </summary>
     public static long BitsAt(KvShape shape, int window, int length)
     {
@@ -59,7 +59,7 @@ internal sealed class ReferenceLogQuantCache : IKvCache
         return tensors * ((2 * head * history) + (24 * groups) + (16 * head * (window + length - history)));
     }
 
-    /// <summary>Positions of the sparse set of a cache whose last compaction was at <paramref name="length"/> tokens, a multiple of W from 2W on.</summary>
+    /// <summary>Positions of the sparse set of a cache whose last compaction was at a length, a multiple of W from 2W on.</summary>
     public static int[] SparsePositions(int window, int length)
     {
         var sparse = Enumerable.Range(0, window).ToArray();
@@ -158,7 +158,11 @@ internal sealed class ReferenceLogQuantCache : IKvCache
     public void Truncate(int length)
     {
         if (!CanTruncate(length))
-            throw new InvalidOperationException($"A cache of {Length} tokens cannot be truncated to {length}: its history was quantised again since then.");
+        {
+            throw new InvalidOperationException(
+                $"A cache of {Length} tokens cannot be truncated to {length}: its history was quantised again since then.");
+        }
+
         tokens.Truncate(length);
     }
 

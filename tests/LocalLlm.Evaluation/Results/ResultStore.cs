@@ -93,7 +93,8 @@ internal sealed class ResultStore
         }
         catch (JsonException e)
         {
-            throw new InvalidDataException($"{PathOf(evaluation)} holds a result of another form ({e.Message}); delete the file or choose another --results.", e);
+            throw new InvalidDataException(
+                $"{PathOf(evaluation)} holds a result of another form ({e.Message}); delete the file or choose another --results.", e);
         }
     }
 
@@ -114,7 +115,8 @@ internal sealed class ResultStore
             }
             catch (Exception e) when (e is JsonException or ArgumentNullException or NullReferenceException)
             {
-                throw new InvalidDataException($"{path}: line {i + 1} is broken ({e.Message}); delete the line, or the file, or choose another --results.", e);
+                throw new InvalidDataException(
+                    $"{path}: line {i + 1} is broken ({e.Message}); delete the line, or the file, or choose another --results.", e);
             }
         }
 

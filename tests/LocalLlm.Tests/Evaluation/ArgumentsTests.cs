@@ -31,5 +31,6 @@ public class ArgumentsTests
 
     [Fact]
     public void RequireNothingLeft_UnknownOption_NamesIt() =>
-        Should.Throw<ArgumentException>(new Arguments(["kl", "--tokns", "5"]).RequireNothingLeft).Message.ShouldBe("kl has no option --tokns.");
+        Should.Throw<ArgumentException>(new Arguments(["kl", "--tokns", "5"]).RequireNothingLeft)
+            .Message.ShouldBe("kl has no option --tokns.");
 }

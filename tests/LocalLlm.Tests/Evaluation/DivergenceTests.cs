@@ -74,7 +74,8 @@ public class DivergenceTests
     [InlineData(0.5, 3)]
     [InlineData(0.9, 7.6)] // between 4 and 10: at 3.6 of 0 to 4
     [InlineData(1, 10)]
-    public void Percentile_BetweenNumbers_IsLinear(double share, double expected) => DivergenceStatistics.Percentile([1, 2, 3, 4, 10], share).ShouldBe(expected, 1e-12);
+    public void Percentile_BetweenNumbers_IsLinear(double share, double expected) =>
+        DivergenceStatistics.Percentile([1, 2, 3, 4, 10], share).ShouldBe(expected, 1e-12);
 
     [Fact]
     public void ParetoFront_Points_AreThoseThatNoneBeats() =>

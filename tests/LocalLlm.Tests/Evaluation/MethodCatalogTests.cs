@@ -34,7 +34,8 @@ public class MethodCatalogTests
     public void BitsOver_ShortRun_IsTheMeanOverItsLengths()
     {
         // Up to 192 tokens are rows. The one after makes a page of 64, and 129 rows are left.
-        var page = (2 * (2 * 64 * 64)) + (8 * 2 * (64 + 64)) + (64.0 * 32 / 4); // codes, 8-bit scales and minima, positions shared by 2 layers of 2 heads
+        // Codes, 8-bit scales and minima, positions shared by 2 layers of 2 heads.
+        var page = (2 * (2 * 64 * 64)) + (8 * 2 * (64 + 64)) + (64.0 * 32 / 4);
         var at193 = (129.0 * 128 * 16) + page;
         var elements = Enumerable.Range(1, 193).Sum() * 128.0;
 

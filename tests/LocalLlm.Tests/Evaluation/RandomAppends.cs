@@ -19,11 +19,14 @@ internal sealed class RandomAppends
         (keys, values) = (Layers(), Layers());
 
         float[][] Layers() =>
-            [.. Enumerable.Range(0, shape.Layers).Select(_ => Enumerable.Range(0, tokens * shape.KvHeads * shape.HeadDim).Select(_ => (4 * random.NextSingle()) - 2).ToArray())];
+            [.. Enumerable.Range(0, shape.Layers).Select(_ => Numbers(tokens * shape.KvHeads * shape.HeadDim))];
+
+        float[] Numbers(int count) => [.. Enumerable.Range(0, count).Select(_ => (4 * random.NextSingle()) - 2)];
     }
 
     /// <summary>A number of a token's key.</summary>
-    public float Key(int layer, int head, int token, int channel) => keys[layer][(((token * shape.KvHeads) + head) * shape.HeadDim) + channel];
+    public float Key(int layer, int head, int token, int channel) =>
+        keys[layer][(((token * shape.KvHeads) + head) * shape.HeadDim) + channel];
 
     /// <summary>Appends the next <paramref name="count"/> tokens in one step.</summary>
     public void Append(IKvCache cache, int count)
@@ -44,6 +47,7 @@ internal sealed class RandomAppends
     {
         var token = shape.KvHeads * shape.HeadDim;
         var (start, count) = plan.Segments[segment];
-        return tensor(numbers.AsSpan((plan.Position + start) * token, count * token).ToArray()).view(count, shape.KvHeads, shape.HeadDim).to(shape.Type);
+        var part = numbers.AsSpan((plan.Position + start) * token, count * token).ToArray();
+        return tensor(part).view(count, shape.KvHeads, shape.HeadDim).to(shape.Type);
     }
 }

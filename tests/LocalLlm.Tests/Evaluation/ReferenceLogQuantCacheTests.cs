@@ -71,7 +71,8 @@ public class ReferenceLogQuantCacheTests
         var (recent, sparse) = (new List<int>(), new List<int>());
         for (var token = 0; token < tokens; token++)
         {
-            read.Add([.. Enumerable.Range(0, shape.KvHeads * shape.HeadDim).Select(i => appends.Key(0, i / shape.HeadDim, token, i % shape.HeadDim))]);
+            var channels = Enumerable.Range(0, shape.KvHeads * shape.HeadDim);
+            read.Add([.. channels.Select(i => appends.Key(0, i / shape.HeadDim, token, i % shape.HeadDim))]);
             recent.Add(token);
             if (recent.Count < 2 * Window)
                 continue;

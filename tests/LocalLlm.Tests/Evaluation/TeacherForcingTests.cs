@@ -28,7 +28,11 @@ public class TeacherForcingTests
 
         var chunked = zeros(text.Ids.Count, model.Decoder.Config.VocabSize);
         using (var cache = method.Create())
-            TeacherForcing.Run(model, cache, text.Ids, (first, logits) => chunked.narrow(0, first, logits.shape[0]).copy_(logits), text.PromptEnds);
+        {
+            TeacherForcing.Run(
+                model, cache, text.Ids, (first, logits) => chunked.narrow(0, first, logits.shape[0]).copy_(logits), text.PromptEnds);
+        }
+
         using var single = method.Create();
         var worst = 0f;
         for (var i = 0; i < text.Ids.Count; i++)
