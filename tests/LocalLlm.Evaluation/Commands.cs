@@ -1,3 +1,5 @@
+using LocalLlm.Evaluation.Divergence;
+using LocalLlm.Evaluation.Memory;
 using LocalLlm.Evaluation.Report;
 
 namespace LocalLlm.Evaluation;
@@ -12,6 +14,10 @@ internal static class Commands
         Commands
           report [--out docs]   docs/evaluation.md and its pictures from the stored results
           all [--quick]         every evaluation, one after the other; the report too where --out is given
+          kl [--text FILE] [--sweep]
+                                Kullback-Leibler divergence of the next token's distribution from the full-precision cache's; --sweep tries the
+                                options' combinations and lists them by it
+          memory                bytes of the caches of well-known models
 
         --model FOLDER[,..]   model folders (the shipped demo model and its stress variant); FOLDER:stress is a folder's stress variant
         --stories FOLDER      one more model, without its stress variant
@@ -27,6 +33,8 @@ internal static class Commands
     /// <summary>Every evaluation, in the order in which <c>all</c> runs them.</summary>
     public static IReadOnlyList<(string Name, Func<Arguments, IEvaluation> Parse)> All { get; } =
     [
+        ("kl", DivergenceEvaluation.Parse),
+        ("memory", MemoryEvaluation.Parse),
         ("report", ReportEvaluation.Parse),
     ];
 

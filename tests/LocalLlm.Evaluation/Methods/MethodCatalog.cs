@@ -1,22 +1,48 @@
+using LocalLlm.KvCache;
+
 namespace LocalLlm.Evaluation.Methods;
 
 /// <summary>The methods that are compared.</summary>
 internal static class MethodCatalog
 {
+    private const int Sinks = 4;
+    private const int MostWindow = 4096;
+
     /// <summary>Every token in full precision.</summary>
-    public static Method Dense { get; } = new("dense", "full precision", MethodFamily.FullPrecision, new() { Kind = KvCacheKind.Dense });
+    public static Method Dense { get; } = new("dense", "Full precision", MethodFamily.FullPrecision, new() { Kind = KvCacheKind.Dense });
 
     /// <summary>The engine's default cache, whose bytes the others match.</summary>
-    public static Method Ours { get; } = new("ours", "LogQuant (ours)", MethodFamily.Ours, new());
+    public static Method Ours { get; } = new("ours", "LogQuant (this engine)", MethodFamily.Ours, new());
 
     /// <summary>Every method.</summary>
     public static IReadOnlyList<Method> All { get; } =
     [
         Dense,
-        new("kivi-hf", "KIVI (Hugging Face)", MethodFamily.Baseline, new() { Kind = KvCacheKind.HuggingFaceKivi }) { MatchesBytes = true },
-        new("kivi", "KIVI", MethodFamily.Baseline, new() { Kind = KvCacheKind.Kivi }) { MatchesBytes = true },
-        new("sink-recent", "sink + recent", MethodFamily.Baseline, new() { Kind = KvCacheKind.StreamingQuant }) { MatchesBytes = true },
+        // As published: scales of the range, 16 bits each.
+        new("kivi-hf", "KIVI (Hugging Face)", MethodFamily.Baseline, Published(KvCacheKind.HuggingFaceKivi)) { MatchesBytes = true },
+        new("kivi", "KIVI", MethodFamily.Baseline, Published(KvCacheKind.Kivi)) { MatchesBytes = true },
+        // The engine's own pages, so that what differs from LogQuant is which tokens stay in full precision, and nothing else.
+        new("sink-recent", "Sink + recent", MethodFamily.Baseline, new() { Kind = KvCacheKind.StreamingQuant, SinkTokens = Sinks }) { MatchesBytes = true },
+        new("logquant-code", "LogQuant (authors' code)", MethodFamily.LogQuant, new()) { MatchesBytes = true, IsReferenceCode = true },
+        new("logquant-paper", "LogQuant (paper)", MethodFamily.LogQuant, Published(KvCacheKind.LogQuant)) { MatchesBytes = true },
+        new("partial", "PartialLogQuant", MethodFamily.LogQuant, new() { Kind = KvCacheKind.PartialLogQuant }) { MatchesBytes = true },
         Ours,
+        Variant("sinks4", "4 sinks", o => o.SinkTokens = 4),
+        Variant("sinks16", "16 sinks", o => o.SinkTokens = 16),
+        Variant("sinks32", "32 sinks", o => o.SinkTokens = 32),
+        Variant("w32", "W = 32", o => o.Window = 32),
+        Variant("w128", "W = 128", o => o.Window = 128),
+        Variant("k3", "3-bit keys", o => o.KeyBits = 3),
+        Variant("v3", "3-bit values", o => o.ValueBits = 3),
+        Variant("k4", "4-bit keys", o => o.KeyBits = 4),
+        Variant("half", "16-bit scales", o => o.Scales = KvScaleFormat.Half),
+        Variant("minmax", "no clip search", o => o.ClipSearch = false),
+        Variant("edge1", "first and last layer at 4 bits", o => o.BoundaryLayers = 1),
+        Variant("reach4", "reach 4, W = 32", o => o.Window = 32) with { ReachStep = 4 },
+        Variant("reach5", "reach 5, W = 32", o => o.Window = 32) with { ReachStep = 5 },
+        new("4bit", "LogQuant, 4 bits", MethodFamily.Ceiling, new() { KeyBits = 4, ValueBits = 4 }),
+        new("streaming-llm", "StreamingLLM", MethodFamily.Eviction, new() { Kind = KvCacheKind.StreamingLlm, SinkTokens = Sinks }) { MatchesBytes = true },
+        new("log-evict", "Log eviction", MethodFamily.Eviction, new() { Kind = KvCacheKind.LogEvict }) { MatchesBytes = true },
     ];
 
     /// <summary>The methods of the main comparison: no variants.</summary>
@@ -27,6 +53,50 @@ internal static class MethodCatalog
     public static IReadOnlyList<Method> Choose(IEnumerable<string> ids) =>
     [
         .. ids.Select(id => All.FirstOrDefault(m => m.Id == id)
-            ?? throw new ArgumentException($"--methods: there is no method '{id}'. There are {string.Join(", ", All.Select(m => m.Id))}.")),
+            ?? throw new ArgumentException($"--methods: there is no method '{id}'. There are {string.Join(", ", All.Select(m => m.Id))}.")).Distinct(),
     ];
+
+    /// <summary>
+    /// The methods with their windows chosen so that their average bits over a run are as near to the reference's as the windows allow.
+    /// </summary>
+    /// <param name="methods">The methods; those that match no bytes stay as they are.</param>
+    /// <param name="shape">Of the model's caches.</param>
+    /// <param name="tokens">The run's length.</param>
+    /// <param name="promptEnds">Lengths at which a prompt ends; null for none.</param>
+    /// <param name="reference">The method to match; null for <see cref="Ours"/>.</param>
+    public static IReadOnlyList<Method> EqualBytes(
+        IReadOnlyList<Method> methods, KvShape shape, int tokens, IReadOnlyList<int>? promptEnds = null, Method? reference = null)
+    {
+        var target = (reference ?? Ours).For(shape).BitsOver(tokens, promptEnds).Average;
+        return [.. methods.Select(m => m.MatchesBytes ? Candidates(m).MinBy(c => Math.Abs(c.For(shape).BitsOver(tokens, promptEnds).Average - target))! : m)];
+    }
+
+    /// <summary>A method with every window that it may have, ascending; pages keep their length, because it decides how good they are.</summary>
+    public static IEnumerable<Method> Candidates(Method method)
+    {
+        var page = Ours.Options.PageTokens ?? Ours.Options.Window;
+        return method.Options.Kind switch
+        {
+            KvCacheKind.Kivi or KvCacheKind.HuggingFaceKivi or KvCacheKind.StreamingQuant =>
+                Multiples(page).Select(w => With(o => (o.Window, o.PageTokens) = (w, page))),
+            KvCacheKind.StreamingLlm => Multiples(32).Select(w => With(o => o.Window = w)),
+            _ => new[] { 32, 64, 128 }.Select(w => With(o => o.Window = w)),
+        };
+
+        static IEnumerable<int> Multiples(int of) => Enumerable.Range(1, MostWindow / of).Select(i => i * of);
+
+        Method With(Action<KvCacheOptions> change) => method with { Options = Changed(method.Options, change) };
+    }
+
+    private static KvCacheOptions Published(KvCacheKind kind) => new() { Kind = kind, Scales = KvScaleFormat.Half, ClipSearch = false };
+
+    private static Method Variant(string id, string label, Action<KvCacheOptions> change) =>
+        new("ours-" + id, "… " + label, MethodFamily.Variant, Changed(Ours.Options, change));
+
+    private static KvCacheOptions Changed(KvCacheOptions options, Action<KvCacheOptions> change)
+    {
+        var changed = options with { };
+        change(changed);
+        return changed;
+    }
 }

@@ -1,0 +1,101 @@
+using LocalLlm.Evaluation.Decoding;
+using LocalLlm.Evaluation.Methods;
+using LocalLlm.Evaluation.Models;
+using LocalLlm.Evaluation.Results;
+
+namespace LocalLlm.Evaluation.Divergence;
+
+/// <summary>How far the next token's distribution is from the full-precision cache's, text given, every token through the decode path.</summary>
+internal sealed class DivergenceEvaluation : IEvaluation
+{
+    /// <summary>The command.</summary>
+    public const string Command = "kl";
+
+    // Part of the settings; raised when what is measured changes.
+    private const string Version = "1";
+    private const int LeastTokens = 64;
+
+    private readonly int[] lengths;
+    private readonly int texts;
+    private readonly string? file;
+    private readonly bool isSweep;
+
+    private DivergenceEvaluation(Arguments arguments)
+    {
+        isSweep = arguments.Flag("sweep");
+        lengths = arguments.Numbers("tokens", arguments.BySize<int[]>([1024], [2048], [2048, 4096]), LeastTokens);
+        texts = arguments.Number("seeds", arguments.BySize(isSweep ? 1 : 2, isSweep ? 4 : 8, isSweep ? 8 : 24));
+        file = arguments.Text("text");
+    }
+
+    /// <inheritdoc/>
+    public string Name => Command;
+
+    /// <summary>Reads the options.</summary>
+    public static IEvaluation Parse(Arguments arguments) => new DivergenceEvaluation(arguments);
+
+    /// <inheritdoc/>
+    public Task RunAsync(EvaluationRun run, CancellationToken cancellationToken)
+    {
+        foreach (var source in run.Models)
+        {
+            using var model = EvaluatedModel.Load(source, run.Team, cancellationToken);
+            foreach (var length in lengths.Select(l => Math.Min(l, model.ContextTokens)).Distinct())
+                Run(run, model, length, cancellationToken);
+        }
+
+        return Task.CompletedTask;
+    }
+
+    private void Run(EvaluationRun run, EvaluatedModel model, int tokens, CancellationToken cancellationToken)
+    {
+        var results = new Dictionary<Method, List<DivergenceResult>>();
+        var chosen = isSweep
+            ? OptionGrid.Methods(run.Arguments.Size == RunSize.Quick)
+            : run.Methods(run.Arguments.Size == RunSize.Quick ? MethodCatalog.Main : MethodCatalog.All);
+        IReadOnlyList<Method>? methods = null;
+        using var progress = run.Begin($"kl {model.Name} {tokens}", chosen.Count(m => m != MethodCatalog.Dense) * texts);
+        foreach (var text in TextSource.Texts(model, file, texts, tokens))
+        {
+            // One window for all texts, so that they can be averaged.
+            methods ??= Fitting(MethodCatalog.EqualBytes([.. chosen.Where(m => m != MethodCatalog.Dense)], model.Shape, tokens, text.PromptEnds), model);
+            DivergenceMeter? meter = null;
+            try
+            {
+                foreach (var method in methods)
+                {
+                    var key = new ResultKey(Name, model.Name, model.Fingerprint, method.Id, method.Parameters, $"v{Version} {text.Name}");
+                    var result = run.Store.Find<DivergenceResult>(key);
+                    if (result is null)
+                    {
+                        meter ??= new DivergenceMeter(model, text, cancellationToken);
+                        result = Measure(model, text, method, meter, cancellationToken);
+                        run.Store.Add(key, result);
+                    }
+
+                    (results.TryGetValue(method, out var list) ? list : results[method] = []).Add(result);
+                    progress.Advance(method.Id);
+                }
+            }
+            finally
+            {
+                meter?.Dispose();
+            }
+        }
+
+        foreach (var table in isSweep ? [DivergenceTables.Sweep(model.Name, tokens, results)] : DivergenceTables.Of(model.Name, tokens, results))
+            run.Write(table);
+    }
+
+    private static DivergenceResult Measure(EvaluatedModel model, EvaluatedText text, Method method, DivergenceMeter meter, CancellationToken cancellationToken)
+    {
+        var caches = method.For(model.Shape);
+        var (kl, disagreements) = meter.Measure(caches, cancellationToken);
+        var bits = caches.BitsOver(text.Ids.Count, text.PromptEnds);
+        return new DivergenceResult(method.Options.Window, bits.Average, bits.Peak, kl, disagreements, text.Spans);
+    }
+
+    // A model of fewer layers than an option asks for goes without that method.
+    private static Method[] Fitting(IReadOnlyList<Method> methods, EvaluatedModel model) =>
+        [.. methods.Where(m => 2 * m.Options.BoundaryLayers <= model.Shape.Layers)];
+}
