@@ -1,3 +1,7 @@
+using LocalLlm.Evaluation.Gsm8k;
+using LocalLlm.Evaluation.LongBench;
+using LocalLlm.Evaluation.Perplexity;
+
 namespace LocalLlm.Evaluation.Report;
 
 /// <summary>The report's sections: each evaluation registers its own here.</summary>
@@ -6,5 +10,8 @@ internal static class ReportSections
     /// <summary>Every section; they are written by their order.</summary>
     public static IReadOnlyList<IReportSection> All { get; } =
     [
+        new PerplexitySection(),
+        new Gsm8kSection(),
+        new LongBenchSection(),
     ];
 }
