@@ -1,12 +1,15 @@
 using LocalLlm.Evaluation.Methods;
 using LocalLlm.Evaluation.Models;
+using LocalLlm.Interop;
 using LocalLlm.KvCache;
 using LocalLlm.Loading;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Evaluation.Generation;
 
-/// <summary>What of a run's models and methods the engine itself can run: stress variants and caches that exist only in this project it cannot.</summary>
+/// <summary>
+/// What of a run's models and methods the engine itself can run: stress variants and caches that exist only in this project it cannot.
+/// </summary>
 internal static class EngineMethods
 {
     /// <summary>The models; a line on the standard error for each left out.</summary>
@@ -42,6 +45,7 @@ internal static class EngineMethods
         using var folder = ModelFolder.Open(source.Folder);
         folder.ThrowIfInvalid(null);
         var config = folder.Config!;
+        LibTorch.EnsureLoaded(); // a torch device is a part of the shape
         return new KvShape(config.Layers, config.KvHeads, config.HeadDim, ScalarType.BFloat16, CPU);
     }
 

@@ -34,15 +34,17 @@ internal static class JsonLines
             }
         }
 
-        return values.Count > 0 ? values : throw new ArgumentException($"--{option}: '{path}' has no lines; one JSON object a line is needed.");
+        return values.Count > 0
+            ? values
+            : throw new ArgumentException($"--{option}: '{path}' has no lines; one JSON object a line is needed.");
     }
 
     /// <summary>A property that must be a text.</summary>
     /// <exception cref="JsonException">It is missing or no text.</exception>
     public static string Text(JsonElement line, string name) =>
-        line.TryGetProperty(name, out var value)
-            ? value.ValueKind == JsonValueKind.String ? value.GetString()! : throw new JsonException($"\"{name}\" must be a text, got {value.ValueKind}")
-            : throw new JsonException($"\"{name}\" is missing");
+        !line.TryGetProperty(name, out var value) ? throw new JsonException($"\"{name}\" is missing")
+        : value.ValueKind == JsonValueKind.String ? value.GetString()!
+        : throw new JsonException($"\"{name}\" must be a text, got {value.ValueKind}");
 
     /// <summary>A property that must be a list of texts; null where the property is missing or null.</summary>
     /// <exception cref="JsonException">It is something else.</exception>

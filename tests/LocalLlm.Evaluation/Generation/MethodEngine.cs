@@ -29,9 +29,9 @@ internal sealed class MethodEngine(ModelSource source, Method method, EngineSett
                 end = completed;
         }
 
-        var usage = end!.Usage;
+        var (usage, isCut) = (end!.Usage, end.FinishReason == FinishReason.Length);
         var bits = caches.BitsOver(usage.PromptTokens + usage.CompletionTokens, [usage.PromptTokens]);
-        return new(text.ToString(), usage.PromptTokens, usage.CompletionTokens, end.FinishReason == FinishReason.Length, bits.Average, bits.Peak);
+        return new(text.ToString(), usage.PromptTokens, usage.CompletionTokens, isCut, bits.Average, bits.Peak);
     }
 
     /// <inheritdoc/>

@@ -13,7 +13,8 @@ internal enum AnswerForm
 }
 
 /// <summary>
-/// Finds the number in a worked answer and compares it, as lm-evaluation-harness defines its tasks gsm8k and gsm8k_cot: strict takes the first
+/// Finds the number in a worked answer and compares it, as lm-evaluation-harness defines its tasks gsm8k and gsm8k_cot: strict takes the
+/// first
 /// number in the form that was asked for, flexible the last number anywhere; then commas, dollar signs, what precedes "#### ", and a
 /// full stop at the end do not count. Of "The answer is 18" without a full stop the harness takes 1; here it is 18.
 /// </summary>
@@ -24,8 +25,12 @@ internal static partial class AnswerExtraction
 
     /// <summary>The number of a problem's own answer: what comes after the last "####".</summary>
     /// <returns>Null if there is none.</returns>
-    public static string? Gold(string answer) =>
-        answer.LastIndexOf("####", StringComparison.Ordinal) is >= 0 and var at && answer[(at + 4)..].Trim() is { Length: > 0 } gold ? gold : null;
+    public static string? Gold(string answer)
+    {
+        const string mark = "####";
+        var at = answer.LastIndexOf(mark, StringComparison.Ordinal);
+        return at >= 0 && answer[(at + mark.Length)..].Trim() is { Length: > 0 } gold ? gold : null;
+    }
 
     /// <summary>The first number in the form.</summary>
     public static string Strict(string text, AnswerForm form)
@@ -50,7 +55,8 @@ internal static partial class AnswerExtraction
                 return form;
         }
 
-        throw new ArgumentException("--shots: every example's answer must end with \"#### NUMBER\", or every one with \"The answer is NUMBER.\"");
+        throw new ArgumentException(
+            "--shots: every example's answer must end with \"#### NUMBER\", or every one with \"The answer is NUMBER.\"");
     }
 
     private static string Normal(string text) => StopAtEnd().Replace(BeforeHashes().Replace(Ignored().Replace(text, ""), ""), "");

@@ -64,24 +64,25 @@ internal sealed class Gsm8kEvaluation : IEvaluation
             : throw new ArgumentException($"--shots: '{path}' has {examples.Count} examples; --shot-count asks for {shotCount}.");
     }
 
-    private async Task RunAsync(EvaluationRun run, ModelSource source, List<Gsm8kProblem> problems, Gsm8kPrompt prompt, CancellationToken cancellationToken)
+    private async Task RunAsync(
+        EvaluationRun run, ModelSource source, List<Gsm8kProblem> problems, Gsm8kPrompt prompt, CancellationToken cancellationToken)
     {
         var tokens = new PromptTokens(source);
         if (prompt.IsChat && !tokens.HasChat)
-            throw new ArgumentException($"{source.Name} has no chat template; give worked examples with --shots FILE (GSM8K's train.jsonl).");
+            throw new ArgumentException($"{source.Name} has no chat template; give worked examples with --shots FILE (train.jsonl).");
         var lengths = problems.Select(p => tokens.Count(prompt.Request(p.Question, maxTokens))).ToList();
         var context = engine.ContextTokens ?? tokens.ContextTokens;
         if (lengths.Max() + maxTokens > context)
         {
-            throw new ArgumentException($"A prompt of {lengths.Max()} tokens and an answer of --max-tokens {maxTokens} exceed {source.Name}'s context of {context} tokens. "
-                + "Lower --max-tokens or --shot-count.");
+            throw new ArgumentException($"A prompt of {lengths.Max()} tokens and an answer of --max-tokens {maxTokens} exceed "
+                + $"{source.Name}'s context of {context} tokens. Lower --max-tokens or --shot-count.");
         }
 
         var methods = EngineMethods.Methods(run, Name, EngineMethods.Shape(source), (int)lengths.Average(), Math.Min(maxTokens, 128));
-        var series = $"v{Version} {Path.GetFileName(data)}, {prompt.Name}, at most {maxTokens} tokens";
+        var series = $"{Path.GetFileName(data)}, {prompt.Name}, at most {maxTokens} tokens (version {Version})";
         var fingerprint = source.Fingerprint();
         using var progress = run.Begin($"gsm8k {source.Name}", methods.Count * problems.Count);
-        var results = new List<(Method Method, List<Gsm8kResult> Results)>();
+        var results = new List<MethodResults<Gsm8kResult>>();
         foreach (var method in methods)
         {
             await using var answering = new MethodEngine(source, method, engine);
@@ -97,7 +98,8 @@ internal sealed class Gsm8kEvaluation : IEvaluation
                 if (result is null)
                 {
                     var answer = await answering.AnswerAsync(prompt.Request(problem.Question, maxTokens), cancel);
-                    result = new(series, i + 1, problem.Gold, AnswerExtraction.Strict(answer.Text, prompt.Form), AnswerExtraction.Flexible(answer.Text), answer);
+                    var (strict, flexible) = (AnswerExtraction.Strict(answer.Text, prompt.Form), AnswerExtraction.Flexible(answer.Text));
+                    result = new(series, i + 1, problem.Gold, strict, flexible, answer);
                     lock (gate)
                         run.Store.Add(key, result);
                 }
@@ -106,10 +108,10 @@ internal sealed class Gsm8kEvaluation : IEvaluation
                 lock (gate)
                     progress.Advance(method.Id);
             });
-            results.Add((method, [.. answers]));
+            results.Add(new(method.Id, method.Parameters, answers));
         }
 
-        run.Write(Gsm8kSection.Table($"GSM8K, {source.Name}: {series}", results.Select(r => (r.Method.Label, MethodNames.Window(r.Method.Parameters), r.Results))));
+        run.Write(Gsm8kSection.Table($"GSM8K, {source.Name}: {series}", results));
     }
 
     private ParallelOptions Options(CancellationToken cancellationToken) =>

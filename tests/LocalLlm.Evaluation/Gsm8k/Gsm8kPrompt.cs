@@ -6,8 +6,8 @@ namespace LocalLlm.Evaluation.Gsm8k;
 /// <summary>How a problem is put to the model.</summary>
 internal sealed class Gsm8kPrompt
 {
-    private const string Instruction =
-        "Solve this problem step by step. Write the final answer on the last line as \"#### \" followed by the number alone, without a unit.\n\n";
+    private const string Instruction = "Solve this problem step by step. Write the final answer on the last line as \"#### \" "
+        + "followed by the number alone, without a unit.\n\n";
 
     private readonly string? examples;
 

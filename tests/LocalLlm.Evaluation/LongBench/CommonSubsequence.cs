@@ -23,7 +23,10 @@ internal static class CommonSubsequence
         return before[b.Count];
     }
 
-    /// <summary>The items of one longest common subsequence, in order. Of several, the one that prefers to drop items of <paramref name="b"/> from the end.</summary>
+    /// <summary>
+    /// The items of one longest common subsequence, in order. Of several, the one that prefers to drop items of <paramref name="b"/> from
+    /// the end.
+    /// </summary>
     public static List<T> Of<T>(IReadOnlyList<T> a, IReadOnlyList<T> b)
         where T : IEquatable<T>
     {

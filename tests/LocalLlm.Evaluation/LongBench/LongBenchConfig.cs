@@ -52,8 +52,7 @@ internal sealed class LongBenchConfig
                 var name = end < 0 ? null : template[(i + 1)..end];
                 text.Append(name is not null && fields.TryGetValue(name, out var value)
                     ? value
-                    : throw new ArgumentException($"{PromptFile}: '{(name is null ? c.ToString() : "{" + name + "}")}' in a prompt is no field of the samples "
-                        + $"({string.Join(", ", fields.Keys)}); a brace itself is written twice."));
+                    : throw NoField(name is null ? $"{c}" : $"{{{name}}}", fields));
                 i = end;
             }
         }
@@ -61,11 +60,18 @@ internal sealed class LongBenchConfig
         return text.ToString();
     }
 
+    private static ArgumentException NoField(string what, IReadOnlyDictionary<string, string> fields) => new(
+        $"{PromptFile}: '{what}' in a prompt is no field of the samples ({string.Join(", ", fields.Keys)}); a brace is written twice.");
+
     private static Dictionary<string, T> Read<T>(string folder, string file)
     {
         var path = Path.Combine(folder, file);
         if (!File.Exists(path))
-            throw new ArgumentException($"--config: there is no file '{path}'. The folder needs {PromptFile} and {LengthFile} (LongBench's folder config).");
+        {
+            throw new ArgumentException($"--config: there is no file '{path}'. The folder needs {PromptFile} and {LengthFile}, as "
+                + "LongBench's folder config has them.");
+        }
+
         try
         {
             return JsonSerializer.Deserialize<Dictionary<string, T>>(File.ReadAllText(path)) ?? throw new JsonException("it is null");
@@ -76,5 +82,6 @@ internal sealed class LongBenchConfig
         }
     }
 
-    private ArgumentException Missing(string task, string file) => new($"--config: '{Path.Combine(folder, file)}' has no entry \"{task}\".");
+    private ArgumentException Missing(string task, string file) =>
+        new($"--config: '{Path.Combine(folder, file)}' has no entry \"{task}\".");
 }

@@ -29,9 +29,17 @@ internal sealed class LongBenchEvaluation : IEvaluation
         data = arguments.Text(isPart ? "longbench-data" : "data");
         config = arguments.Text("config");
         if (data is null && !isPart)
-            throw new ArgumentException("longbench needs --data DIR, the folder with LongBench's files TASK.jsonl (data.zip of huggingface.co/datasets/THUDM/LongBench).");
+        {
+            throw new ArgumentException("longbench needs --data DIR, the folder with LongBench's files TASK.jsonl (data.zip of "
+                + "huggingface.co/datasets/THUDM/LongBench).");
+        }
+
         if (data is not null && config is null)
-            throw new ArgumentException("longbench needs --config DIR, the folder with LongBench's dataset2prompt.json and dataset2maxlen.json (github.com/THUDM/LongBench).");
+        {
+            throw new ArgumentException("longbench needs --config DIR, the folder with LongBench's dataset2prompt.json and "
+                + "dataset2maxlen.json (github.com/THUDM/LongBench).");
+        }
+
         tasks = arguments.List("tasks");
         limit = arguments.Number("limit", arguments.BySize(2, int.MaxValue, int.MaxValue));
         cutsMiddle = arguments.Flag("cut-middle");
@@ -62,13 +70,14 @@ internal sealed class LongBenchEvaluation : IEvaluation
     {
         var prompts = Prompts(source, files);
         var asked = prompts.Where(p => p.Request is not null).ToList();
-        var methods = asked.Count == 0
-            ? run.Methods(MethodCatalog.Main)
-            : EngineMethods.Methods(run, Name, EngineMethods.Shape(source), (int)asked.Average(p => p.AskedTokens), (int)asked.Average(p => p.File.MaxTokens) / 2);
-        var series = $"v{Version}, context {Context(source)}{(cutsMiddle ? ", middles cut out" : "")}";
+        // Of the answers' lengths the most is known; half of it is as good a guess as any.
+        var promptTokens = (int)asked.Select(p => p.AskedTokens).DefaultIfEmpty(1).Average();
+        var answerTokens = (int)asked.Select(p => p.File.MaxTokens / 2).DefaultIfEmpty(1).Average();
+        var methods = EngineMethods.Methods(run, Name, EngineMethods.Shape(source), promptTokens, answerTokens);
+        var series = $"Context of {Context(source)} tokens{(cutsMiddle ? ", middles cut out" : "")} (version {Version})";
         var fingerprint = source.Fingerprint();
         using var progress = run.Begin($"longbench {source.Name}", methods.Count * prompts.Count);
-        var results = new List<(Method Method, List<LongBenchResult> Results)>();
+        var results = new List<MethodResults<LongBenchResult>>();
         foreach (var method in methods)
         {
             await using var answering = new MethodEngine(source, method, engine);
@@ -77,8 +86,8 @@ internal sealed class LongBenchEvaluation : IEvaluation
             await Parallel.ForEachAsync(Enumerable.Range(0, prompts.Count), parallel, async (i, cancel) =>
             {
                 var prompt = prompts[i];
-                var key = new ResultKey(
-                    Name, source.Name, fingerprint, method.Id, method.Parameters, $"{series}; {prompt.File.Name} {prompt.Number} {prompt.Hash}");
+                var settings = $"{series}; {prompt.File.Name} {prompt.Number} {prompt.Hash}";
+                var key = new ResultKey(Name, source.Name, fingerprint, method.Id, method.Parameters, settings);
                 LongBenchResult? result;
                 lock (gate)
                     result = run.Store.Find<LongBenchResult>(key);
@@ -93,20 +102,22 @@ internal sealed class LongBenchEvaluation : IEvaluation
                 lock (gate)
                     progress.Advance($"{method.Id} {prompt.File.Name}");
             });
-            results.Add((method, [.. scores]));
+            results.Add(new(method.Id, method.Parameters, scores));
         }
 
-        foreach (var table in LongBenchSection.Tables($"LongBench, {source.Name}: {series}", results.Select(r => (r.Method.Label, MethodNames.Window(r.Method.Parameters), r.Results)).ToList()))
+        foreach (var table in LongBenchSection.Tables($"LongBench, {source.Name}: {series}", results))
             run.Write(table);
     }
 
-    private static async Task<LongBenchResult> ScoreAsync(MethodEngine answering, string series, AskedSample asked, CancellationToken cancellationToken)
+    private static async Task<LongBenchResult> ScoreAsync(
+        MethodEngine answering, string series, AskedSample asked, CancellationToken cancellationToken)
     {
         var (file, sample) = (asked.File, asked.Sample);
         if (asked.Request is null)
             return new(series, file.Name, asked.Number, sample.Length, null, asked.PromptTokens, null);
         var answer = await answering.AnswerAsync(asked.Request, cancellationToken);
-        return new(series, file.Name, asked.Number, sample.Length, file.Task.Score(answer.Text, sample.Answers, sample.Classes), asked.PromptTokens, answer);
+        var score = file.Task.Score(answer.Text, sample.Answers, sample.Classes);
+        return new(series, file.Name, asked.Number, sample.Length, score, asked.PromptTokens, answer);
     }
 
     private int Context(ModelSource source) => engine.ContextTokens ?? new PromptTokens(source).ContextTokens;
@@ -139,8 +150,9 @@ internal sealed class LongBenchEvaluation : IEvaluation
 
             if (prompts.Count(p => p.File == file && p.Request is null) is > 0 and var tooLong)
             {
-                Console.Error.WriteLine($"longbench: {tooLong} of {file.Samples.Count} samples of {file.Name} are left out: prompt and an answer of {file.MaxTokens} tokens exceed "
-                    + $"{source.Name}'s context of {context} tokens. Raise --context if the model was trained for more, or give --cut-middle.");
+                Console.Error.WriteLine($"longbench: {tooLong} of {file.Samples.Count} samples of {file.Name} are left out: prompt and an "
+                    + $"answer of {file.MaxTokens} tokens exceed {source.Name}'s context of {context} tokens. Raise --context if the model "
+                    + "was trained for more, or give --cut-middle.");
             }
         }
 

@@ -8,7 +8,8 @@ namespace LocalLlm.Evaluation.LongBench;
 /// <param name="Template">The prompt, fields not filled in.</param>
 /// <param name="MaxTokens">The most tokens of an answer.</param>
 /// <param name="Samples">The samples.</param>
-internal sealed record LongBenchFile(string Name, LongBenchTask Task, string Template, int MaxTokens, IReadOnlyList<LongBenchSample> Samples)
+internal sealed record LongBenchFile(
+    string Name, LongBenchTask Task, string Template, int MaxTokens, IReadOnlyList<LongBenchSample> Samples)
 {
     /// <summary>
     /// The files of a folder, by their names; a line on the standard error for each task that cannot be scored.
@@ -22,12 +23,13 @@ internal sealed record LongBenchFile(string Name, LongBenchTask Task, string Tem
     {
         if (!Directory.Exists(folder))
             throw new ArgumentException($"--data: there is no folder '{folder}'; a folder with a file TASK.jsonl for each task is needed.");
-        var names = tasks ?? [.. Directory.EnumerateFiles(folder, "*.jsonl").Select(p => Path.GetFileNameWithoutExtension(p)).Order(StringComparer.Ordinal)];
+        var names = tasks ?? [.. Directory.EnumerateFiles(folder, "*.jsonl").Select(p => Path.GetFileNameWithoutExtension(p)).Order()];
         List<LongBenchFile> files = [];
         foreach (var name in names)
         {
-            var task = LongBenchTask.OfFile(name + ".jsonl") ?? throw new ArgumentException($"There is no LongBench task '{LongBenchTask.BaseName(name + ".jsonl")}' "
-                + $"({(tasks is null ? $"'{name}.jsonl' in --data" : "--tasks")}). There are {string.Join(", ", LongBenchTask.All.Select(t => t.Name))}.");
+            var task = LongBenchTask.OfFile(name + ".jsonl") ?? throw new ArgumentException(
+                $"{(tasks is null ? "--data" : "--tasks")}: '{name}' is no LongBench task. There are "
+                + $"{string.Join(", ", LongBenchTask.All.Select(t => t.Name))}.");
             if (task.Metric is null)
             {
                 Console.Error.WriteLine($"longbench: {name} is left out: {task.MetricName}.");
@@ -38,7 +40,9 @@ internal sealed record LongBenchFile(string Name, LongBenchTask Task, string Tem
             files.Add(new(name, task, config.Prompt(task.Name), config.MaxTokens(task.Name), samples));
         }
 
-        return files.Count > 0 ? files : throw new ArgumentException($"--data: '{folder}' has no file TASK.jsonl of a task that can be scored.");
+        return files.Count > 0
+            ? files
+            : throw new ArgumentException($"--data: '{folder}' has no file TASK.jsonl of a task that can be scored.");
     }
 
     /// <summary>A sample's prompt.</summary>

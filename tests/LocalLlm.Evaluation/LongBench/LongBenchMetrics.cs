@@ -9,7 +9,8 @@ internal static partial class LongBenchMetrics
     private const string Punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 
     /// <summary>
-    /// F1 of the words that answer and right answer share, each as often as both have it; without capitals, punctuation and the articles a, an, the
+    /// F1 of the words that answer and right answer share, each as often as both have it; without capitals, punctuation and the articles a,
+    /// an, the
     /// (SQuAD, arXiv 1606.05250).
     /// </summary>
     public static double QuestionAnsweringF1(string answer, string right, IReadOnlyList<string> classes)
@@ -24,7 +25,8 @@ internal static partial class LongBenchMetrics
     public static double RougeL(string answer, string right, IReadOnlyList<string> classes) => LongBench.RougeL.F1(answer, right);
 
     /// <summary>
-    /// One over the number of classes that the answer names, if the right one is among them. A class whose name is only a part of the right one's
+    /// One over the number of classes that the answer names, if the right one is among them. A class whose name is only a part of the right
+    /// one's
     /// does not count as named.
     /// </summary>
     public static double Classification(string answer, string right, IReadOnlyList<string> classes)
@@ -35,7 +37,8 @@ internal static partial class LongBenchMetrics
     }
 
     /// <summary>Which share of the numbers in the answer is the right paragraph's; the right answer reads "Paragraph 7".</summary>
-    public static double Retrieval(string answer, string right, IReadOnlyList<string> classes) => ShareOfNumbers(answer, Number(ParagraphNumber(), right));
+    public static double Retrieval(string answer, string right, IReadOnlyList<string> classes) =>
+        ShareOfNumbers(answer, Number(ParagraphNumber(), right));
 
     /// <summary>As <see cref="Retrieval"/>; the right answer reads "段落7".</summary>
     public static double RetrievalChinese(string answer, string right, IReadOnlyList<string> classes) =>
@@ -45,20 +48,23 @@ internal static partial class LongBenchMetrics
     public static double Count(string answer, string right, IReadOnlyList<string> classes) => ShareOfNumbers(answer, right);
 
     /// <summary>
-    /// Similarity of the answer's first line of code, one without `, # and //, to the right line, in whole hundredths; see <see cref="Similarity"/>.
+    /// Similarity of the answer's first line of code, one without `, # and //, to the right line, in whole hundredths; see <see
+    /// cref="Similarity"/>.
     /// </summary>
     public static double CodeSimilarity(string answer, string right, IReadOnlyList<string> classes)
     {
         var line = answer.TrimStart('\n').Split('\n')
-            .FirstOrDefault(l => !l.Contains('`', StringComparison.Ordinal) && !l.Contains('#', StringComparison.Ordinal) && !l.Contains("//", StringComparison.Ordinal));
+            .FirstOrDefault(l => l.AsSpan().IndexOfAny('`', '#') < 0 && !l.Contains("//", StringComparison.Ordinal));
         return Math.Round(100 * Similarity(line ?? "", right)) / 100;
     }
 
     /// <summary>
-    /// Edit similarity, 1 less the edits as a share of both lengths: an edit puts in or takes out a character, so a change of one is two. The same
+    /// Edit similarity, 1 less the edits as a share of both lengths: an edit puts in or takes out a character, so a change of one is two.
+    /// The same
     /// as twice the longest common subsequence by both lengths. 1 for equal texts, empty ones too.
     /// </summary>
-    public static double Similarity(string a, string b) => a == b ? 1 : 2.0 * CommonSubsequence.Length<char>([.. a], [.. b]) / (a.Length + b.Length);
+    public static double Similarity(string a, string b) =>
+        a == b ? 1 : 2.0 * CommonSubsequence.Length<char>([.. a], [.. b]) / (a.Length + b.Length);
 
     /// <summary>F1 of so many shared of the answer's and the right answer's.</summary>
     internal static double F1(int shared, int answers, int rights)
@@ -71,7 +77,8 @@ internal static partial class LongBenchMetrics
 
     private static string[] NormalWords(string text)
     {
-        var letters = string.Concat(text.ToLower(CultureInfo.InvariantCulture).Where(c => !Punctuation.Contains(c, StringComparison.Ordinal)));
+        var small = text.ToLower(CultureInfo.InvariantCulture);
+        var letters = string.Concat(small.Where(c => !Punctuation.Contains(c, StringComparison.Ordinal)));
         return Articles().Replace(letters, " ").Split(default(char[]), StringSplitOptions.RemoveEmptyEntries);
     }
 

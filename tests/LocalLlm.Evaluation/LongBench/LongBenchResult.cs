@@ -10,4 +10,9 @@ namespace LocalLlm.Evaluation.LongBench;
 /// <param name="Score">0 to 1; null for a sample left out because it is too long.</param>
 /// <param name="PromptTokens">Tokens of the prompt before anything was cut out of it.</param>
 /// <param name="Answer">The answer; null for a sample left out.</param>
-internal sealed record LongBenchResult(string Series, string File, int Sample, int? Length, double? Score, int PromptTokens, GeneratedAnswer? Answer);
+internal sealed record LongBenchResult(
+    string Series, string File, int Sample, int? Length, double? Score, int PromptTokens, GeneratedAnswer? Answer)
+{
+    /// <summary>True for LongBench-E, whose samples are spread evenly over lengths.</summary>
+    public bool IsOfLongBenchE => File.EndsWith("_e", StringComparison.Ordinal) && Length is not null;
+}

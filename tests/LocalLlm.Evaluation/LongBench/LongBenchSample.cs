@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using LocalLlm.Evaluation.Generation;
 
@@ -20,7 +21,8 @@ internal sealed record LongBenchSample(IReadOnlyDictionary<string, string> Field
             throw new JsonException("\"answers\" is empty");
         var fields = line.EnumerateObject().Where(p => p.Value.ValueKind is JsonValueKind.String or JsonValueKind.Number)
             .ToDictionary(p => p.Name, p => p.Value.ToString());
-        var length = line.TryGetProperty("length", out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var words) ? words : (int?)null;
+        var text = fields.GetValueOrDefault("length");
+        int? length = int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var words) ? words : null;
         return new LongBenchSample(fields, answers, JsonLines.Texts(line, "all_classes") ?? [], length);
     });
 }

@@ -9,7 +9,8 @@ internal delegate double LongBenchMetric(string answer, string right, IReadOnlyL
 /// <param name="MetricName">For tables.</param>
 /// <param name="UsesChat">False where the prompt is text to go on with, also for chat models.</param>
 /// <param name="FirstLineOnly">True where only the first line of an answer counts.</param>
-internal sealed record LongBenchTask(string Name, LongBenchMetric? Metric, string MetricName, bool UsesChat = true, bool FirstLineOnly = false)
+internal sealed record LongBenchTask(
+    string Name, LongBenchMetric? Metric, string MetricName, bool UsesChat = true, bool FirstLineOnly = false)
 {
     private const string NeedsWords = "its metric needs Chinese text cut into words as the segmenter jieba does";
 
@@ -17,7 +18,8 @@ internal sealed record LongBenchTask(string Name, LongBenchMetric? Metric, strin
     public static IReadOnlyList<LongBenchTask> All { get; } =
     [
         QuestionAnswering("narrativeqa"), QuestionAnswering("qasper"), QuestionAnswering("multifieldqa_en"), QuestionAnswering("hotpotqa"),
-        QuestionAnswering("2wikimqa"), QuestionAnswering("musique"), QuestionAnswering("triviaqa") with { UsesChat = false, FirstLineOnly = true },
+        QuestionAnswering("2wikimqa"), QuestionAnswering("musique"),
+        QuestionAnswering("triviaqa") with { UsesChat = false, FirstLineOnly = true },
         Summary("gov_report"), Summary("qmsum"), Summary("multi_news"), Summary("samsum") with { UsesChat = false, FirstLineOnly = true },
         new("trec", LongBenchMetrics.Classification, "accuracy", UsesChat: false, FirstLineOnly: true),
         new("lsht", LongBenchMetrics.Classification, "accuracy", UsesChat: false, FirstLineOnly: true),

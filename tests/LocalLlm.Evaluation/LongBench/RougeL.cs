@@ -1,7 +1,8 @@
 namespace LocalLlm.Evaluation.LongBench;
 
 /// <summary>
-/// ROUGE-L of a summary (Lin 2004, section 3.2), as LongBench has it from the Python package "rouge": sentences end with full stops, words are what
+/// ROUGE-L of a summary (Lin 2004, section 3.2), as LongBench has it from the Python package "rouge": sentences end with full stops, words
+/// are what
 /// white space parts, and every word counts once. What a summary shares with the right one are the different words in the longest common
 /// subsequences of all pairs of a sentence of each.
 /// </summary>

@@ -12,6 +12,13 @@ internal static class MethodNames
     public static int Order(string id) =>
         MethodCatalog.All.Select((m, i) => (m.Id, i)).Where(m => m.Id == id).Select(m => m.i).DefaultIfEmpty(int.MaxValue).First();
 
+    /// <summary>The style in which charts draw a method: the same in all of them. Null for a variant.</summary>
+    public static int? Style(string id)
+    {
+        List<string> ids = [.. MethodCatalog.Main.Where(m => m != MethodCatalog.Dense).Append(MethodCatalog.Dense).Select(m => m.Id)];
+        return ids.IndexOf(id) is >= 0 and var place ? place : null;
+    }
+
     /// <summary>The window in <see cref="Method.Parameters"/>; null if there is none.</summary>
     public static int? Window(string parameters)
     {

@@ -54,12 +54,12 @@ internal sealed class PerplexityEvaluation : IEvaluation
     private void Run(EvaluationRun run, EvaluatedModel model, int tokens, CancellationToken cancellationToken)
     {
         var step = Math.Min(stride ?? tokens, tokens);
-        var what = file is null ? "texts" : $"{Path.GetFileName(file)}, a window every {step}";
-        var series = $"v{Version} {what}, of {tokens} tokens";
+        var what = file is null ? "texts" : $"{Path.GetFileName(file)}, a window every {step},";
+        var series = $"{what} of {tokens} tokens (version {Version})";
         // Full precision is what the others are compared with, so it is always there.
         IReadOnlyList<Method> chosen = [MethodCatalog.Dense, .. run.Methods(MethodCatalog.Main).Where(m => m != MethodCatalog.Dense)];
         IReadOnlyList<Method>? methods = null;
-        var results = new Dictionary<Method, List<(string Text, PerplexityResult Result)>>();
+        var results = new Dictionary<Method, List<PerplexityResult>>();
         using var progress = run.Begin($"perplexity {model.Name} {tokens}", chosen.Count * texts);
         foreach (var text in Texts(model, tokens, step))
         {
@@ -75,13 +75,13 @@ internal sealed class PerplexityEvaluation : IEvaluation
                     run.Store.Add(key, result);
                 }
 
-                (results.TryGetValue(method, out var list) ? list : results[method] = []).Add((key.Settings, result));
+                (results.TryGetValue(method, out var list) ? list : results[method] = []).Add(result);
                 progress.Advance(method.Id);
             }
         }
 
-        var named = results.Select(r => (r.Key.Label, MethodNames.Window(r.Key.Parameters), r.Value)).ToList();
-        run.Write(PerplexitySection.Table($"Perplexity, {model.Name}: {series}", named, results[MethodCatalog.Dense], _ => null));
+        var rows = results.Select(r => new MethodResults<PerplexityResult>(r.Key.Id, r.Key.Parameters, r.Value)).ToList();
+        run.Write(PerplexitySection.Table($"Perplexity, {model.Name}: {series}", rows, _ => null));
     }
 
     private IEnumerable<PerplexityText> Texts(EvaluatedModel model, int tokens, int step) => file is null

@@ -10,7 +10,8 @@ internal static class PerplexityMeter
 {
     /// <summary>Runs the text.</summary>
     /// <exception cref="LocalLlmException">Numbers are not finite, or fit no page.</exception>
-    public static PerplexityResult Measure(EvaluatedModel model, PerplexityText scored, Method method, string series, CancellationToken cancellationToken)
+    public static PerplexityResult Measure(
+        EvaluatedModel model, PerplexityText scored, Method method, string series, CancellationToken cancellationToken)
     {
         var text = scored.Text;
         var caches = method.For(model.Shape);
@@ -23,7 +24,7 @@ internal static class PerplexityMeter
         }
 
         var bits = caches.BitsOver(text.Ids.Count, text.PromptEnds);
-        return new(series, bits.Average, bits.Peak, all, ofWritten, hits, byPosition);
+        return new(series, text.Name, bits.Average, bits.Peak, all, ofWritten, hits, byPosition);
 
         void Add(int first, Tensor logits)
         {

@@ -15,6 +15,7 @@ internal readonly record struct LikelihoodSum(double Nats, int Tokens)
 
 /// <summary>One method on one text.</summary>
 /// <param name="Series">The settings that all texts of a comparison share.</param>
+/// <param name="Text">Names the text.</param>
 /// <param name="AverageBits">Bits per element of keys and values, averaged over the run.</param>
 /// <param name="PeakBits">The most bits at any length, per element of the whole run.</param>
 /// <param name="All">Of all counted tokens.</param>
@@ -22,7 +23,14 @@ internal readonly record struct LikelihoodSum(double Nats, int Tokens)
 /// <param name="Hits">Tokens that the model thought the most probable.</param>
 /// <param name="ByPosition">Of the tokens at positions below 64, from 64 on below 128, and so on by powers of two.</param>
 internal sealed record PerplexityResult(
-    string Series, double AverageBits, double PeakBits, LikelihoodSum All, LikelihoodSum Written, int Hits, IReadOnlyList<LikelihoodSum> ByPosition)
+    string Series,
+    string Text,
+    double AverageBits,
+    double PeakBits,
+    LikelihoodSum All,
+    LikelihoodSum Written,
+    int Hits,
+    IReadOnlyList<LikelihoodSum> ByPosition)
 {
     /// <summary>Where the first of <see cref="ByPosition"/> ends.</summary>
     public const int FirstOctave = 64;

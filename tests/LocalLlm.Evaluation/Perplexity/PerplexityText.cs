@@ -29,7 +29,8 @@ internal sealed record PerplexityText(EvaluatedText Text, int FirstScored)
             int[] part = [.. bos, .. ids.AsSpan(w.Start, w.End - w.Start)];
             // Without a token before it the first cannot be predicted.
             var first = Math.Max(1, w.FirstScored - w.Start + bos.Length);
-            var name = $"{Path.GetFileName(file)} {w.Start}-{w.End} from {first} ({part.Length} tokens, {FileHash.OfText(string.Join(',', part))})";
+            var hash = FileHash.OfText(string.Join(',', part));
+            var name = $"{Path.GetFileName(file)} {w.Start}-{w.End} from {first} ({part.Length} tokens, {hash})";
             return new PerplexityText(new EvaluatedText(name, part, []), first);
         });
     }

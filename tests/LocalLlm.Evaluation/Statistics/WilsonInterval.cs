@@ -1,6 +1,8 @@
 namespace LocalLlm.Evaluation.Statistics;
 
-/// <summary>Wilson's interval of a share: what the true share may be when <c>successes</c> of <c>trials</c> were seen. Holds near 0 and 1 too.</summary>
+/// <summary>
+/// Wilson's interval of a share: what the true share may be when <c>successes</c> of <c>trials</c> were seen. Holds near 0 and 1 too.
+/// </summary>
 /// <param name="Share">The share seen.</param>
 /// <param name="Low">Lower end, at least 0.</param>
 /// <param name="High">Upper end, at most 1.</param>
