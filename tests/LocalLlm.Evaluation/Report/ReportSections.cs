@@ -1,5 +1,8 @@
 using LocalLlm.Evaluation.Divergence;
+using LocalLlm.Evaluation.Gsm8k;
+using LocalLlm.Evaluation.LongBench;
 using LocalLlm.Evaluation.Memory;
+using LocalLlm.Evaluation.Perplexity;
 
 namespace LocalLlm.Evaluation.Report;
 
@@ -9,7 +12,10 @@ internal static class ReportSections
     /// <summary>Every section; they are written by their order.</summary>
     public static IReadOnlyList<IReportSection> All { get; } =
     [
-        new DivergenceReport(),
-        new MemoryReport(),
+        new DivergenceSection(),
+        new MemorySection(),
+        new PerplexitySection(),
+        new Gsm8kSection(),
+        new LongBenchSection(),
     ];
 }
