@@ -1,5 +1,8 @@
 using LocalLlm.Evaluation.Divergence;
+using LocalLlm.Evaluation.Gsm8k;
+using LocalLlm.Evaluation.LongBench;
 using LocalLlm.Evaluation.Memory;
+using LocalLlm.Evaluation.Perplexity;
 using LocalLlm.Evaluation.Recall;
 using LocalLlm.Evaluation.Report;
 
@@ -18,8 +21,16 @@ internal static class Commands
                                 options' combinations and lists them by it
           memory                bytes of the caches of well-known models
           recall                right answers to questions for what was told before
+          perplexity [--text FILE] [--stride N]
+                                of each method; windows of --tokens tokens that slide by --stride over a file, each token counted once
+          gsm8k --data FILE [--shots FILE] [--shot-count 8] [--limit N] [--max-tokens 512]
+                                exact match on GSM8K's test.jsonl: as a chat turn, or after worked examples of a file like train.jsonl
+          longbench --data DIR --config DIR [--tasks LIST] [--limit N] [--cut-middle]
+                                LongBench's files TASK.jsonl, with the prompts and lengths of its dataset2prompt.json and dataset2maxlen.json; a sample
+                                that does not fit the context is left out, or asked without its middle
           report [--out docs]   docs/evaluation.md and its pictures from the stored results
-          all [--quick]         every evaluation, one after the other; the report too where --out is given
+          all [--quick]         every evaluation, one after the other; the report too where --out is given, gsm8k and longbench where
+                                --gsm8k-data FILE and --longbench-data DIR are
 
         --model FOLDER[,..]   model folders (the shipped demo model and its stress variant); FOLDER:stress is a folder's stress variant
         --stories FOLDER      one more model, without its stress variant
@@ -29,6 +40,9 @@ internal static class Commands
         --quick, --full       less, more work
         --results DIR         where results are stored (artifacts/evaluation); what is stored there is not done again
         --json                the tables as JSON
+        --device D            cpu, cuda, cuda:1 or auto: where gsm8k and longbench run (cpu)
+        --concurrent N        requests side by side in gsm8k and longbench (1)
+        --context N           their context in tokens (the model's)
         --threads N           threads of ours and of torch (one a core)
         """;
 
@@ -38,6 +52,9 @@ internal static class Commands
         ("kl", DivergenceEvaluation.Parse),
         ("memory", MemoryEvaluation.Parse),
         ("recall", RecallEvaluation.Parse),
+        ("perplexity", PerplexityEvaluation.Parse),
+        ("gsm8k", Gsm8kEvaluation.Parse),
+        ("longbench", LongBenchEvaluation.Parse),
         ("report", ReportEvaluation.Parse),
     ];
 

@@ -42,7 +42,7 @@ catch (OperationCanceledException)
     Console.Error.WriteLine("Cancelled. What was finished is stored; the same command goes on from there.");
     return 130;
 }
-catch (Exception e) when (e is LocalLlmException or IOException or UnauthorizedAccessException)
+catch (Exception e) when (e is LocalLlmException or IOException or InvalidDataException or UnauthorizedAccessException)
 {
     Console.Error.WriteLine(e.Message);
     return 1;

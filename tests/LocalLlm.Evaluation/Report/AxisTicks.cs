@@ -8,7 +8,8 @@ internal static class AxisTicks
     private const int MostTicks = 9;
 
     /// <summary>
-    /// Marks between <paramref name="least"/> and <paramref name="most"/>: powers of two, or of ten with 2 and 5 between where there is room; fewer
+    /// Marks between <paramref name="least"/> and <paramref name="most"/>: powers of two, or of ten with 2 and 5 between where there is
+    /// room; fewer
     /// where they would crowd.
     /// </summary>
     public static IReadOnlyList<(double Value, string Label)> Logarithmic(AxisScale scale, double least, double most)

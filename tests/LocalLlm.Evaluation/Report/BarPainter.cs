@@ -17,7 +17,7 @@ internal static class BarPainter
         {
             var series = chart.Series[s];
             if (series.Bars.Count != chart.Groups.Count)
-                throw new ArgumentException($"'{chart.Title}', {series.Name}: {series.Bars.Count} bars for {chart.Groups.Count} groups.", nameof(chart));
+                throw new ArgumentException($"'{chart.Title}': {series.Bars.Count} bars, {chart.Groups.Count} groups.", nameof(chart));
             List<Bar> bars = [];
             for (var g = 0; g < series.Bars.Count; g++)
             {
@@ -34,8 +34,7 @@ internal static class BarPainter
         }
 
         SetAxes(plot, chart);
-        if (chart.Series.Count > 1)
-            plot.ShowLegend(Edge.Right);
+        ChartPainter.ShowLegend(plot, chart.Series.Count);
     }
 
     // Lying groups are counted downwards, so that the first is on top.
@@ -50,7 +49,7 @@ internal static class BarPainter
         Position = Position(chart, series, width, group),
         Value = value.Value,
         Size = width * 0.92,
-        FillColor = theme.Series[series % theme.Series.Count],
+        FillColor = theme.Colour(chart.Series[series].Style ?? series),
         LineWidth = 0,
     };
 

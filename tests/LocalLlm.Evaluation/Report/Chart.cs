@@ -40,12 +40,15 @@ internal enum AxisScale
 internal readonly record struct ChartPoint(double X, double Y, double? Low = null, double? High = null);
 
 /// <summary>A named line.</summary>
-internal sealed record LineSeries(string Name, IReadOnlyList<ChartPoint> Points);
+/// <param name="Name">In the legend.</param>
+/// <param name="Points">In the order in which they are connected.</param>
+/// <param name="Style">Which colour, marker and dashes of <see cref="ChartTheme"/>; null for those of its place among the lines.</param>
+internal sealed record LineSeries(string Name, IReadOnlyList<ChartPoint> Points, int? Style = null);
 
 /// <summary>Lines with markers. A point that a logarithmic axis cannot show is left out; the table beside the picture has it.</summary>
 internal sealed record LineChart : Chart
 {
-    /// <summary>At most eight: more cannot be told apart.</summary>
+    /// <summary>At most twelve, and better half as many: more cannot be told apart.</summary>
     public required IReadOnlyList<LineSeries> Lines { get; init; }
 
     /// <summary>False for points that no line connects.</summary>
@@ -56,7 +59,10 @@ internal sealed record LineChart : Chart
 internal readonly record struct BarValue(double Value, double? Low = null, double? High = null);
 
 /// <summary>The bars of one colour, one for each group.</summary>
-internal sealed record BarSeries(string Name, IReadOnlyList<BarValue> Bars);
+/// <param name="Name">In the legend.</param>
+/// <param name="Bars">One for each group.</param>
+/// <param name="Style">Which colour of <see cref="ChartTheme"/>; null for that of its place among the series.</param>
+internal sealed record BarSeries(string Name, IReadOnlyList<BarValue> Bars, int? Style = null);
 
 /// <summary>Groups of bars. Upright, or lying where the groups' names are long.</summary>
 internal sealed record BarChart : Chart
@@ -69,6 +75,9 @@ internal sealed record BarChart : Chart
 
     /// <summary>True for bars from left to right, the first group on top. <see cref="Chart.Y"/> stays the axis of the values.</summary>
     public bool IsLying { get; init; }
+
+    /// <summary>A size for so many lying bars.</summary>
+    public static (int Width, int Height) LyingSize(int bars) => (760, 110 + (30 * bars));
 }
 
 /// <summary>Counts or shares of the intervals between <see cref="Edges"/>, as outlines, so that several can be seen at once.</summary>

@@ -3,7 +3,9 @@ using SkiaSharp;
 
 namespace LocalLlm.Evaluation.Report;
 
-/// <summary>The font of pictures: the first of a few plain ones that this machine has, so that pictures of different machines look alike.</summary>
+/// <summary>
+/// The font of pictures: the first of a few plain ones that this machine has, so that pictures of different machines look alike.
+/// </summary>
 internal static class ChartFonts
 {
     private static readonly string[] Preferred = ["DejaVu Sans", "Noto Sans", "Liberation Sans", "Arial", "Helvetica"];

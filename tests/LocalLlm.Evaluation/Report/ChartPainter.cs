@@ -13,8 +13,9 @@ internal static class ChartPainter
     public static void Save(Chart chart, string pathWithoutEnd)
     {
         ChartFonts.Choose();
+        var (width, height) = (chart.Size.Width * PixelRatio, chart.Size.Height * PixelRatio);
         foreach (var theme in new[] { ChartTheme.Light, ChartTheme.Dark })
-            Draw(chart, theme).SavePng($"{pathWithoutEnd}-{theme.Suffix}.png", chart.Size.Width * PixelRatio, chart.Size.Height * PixelRatio);
+            Draw(chart, theme).SavePng($"{pathWithoutEnd}-{theme.Suffix}.png", width, height);
     }
 
     private static Plot Draw(Chart chart, ChartTheme theme)
@@ -47,6 +48,8 @@ internal static class ChartPainter
         var (left, right) = Limits(x, limits.Left, limits.Right);
         var (bottom, top) = Limits(y, limits.Bottom, limits.Top);
         plot.Axes.SetLimits(left, right, bottom, top);
+        if (y.Scale == AxisScale.Linear && bottom < 0 && top > 0)
+            plot.Add.HorizontalLine(0, width: 1, color: theme.Text);
         SetTicks(plot.Axes.Bottom, x, left, right);
         SetTicks(plot.Axes.Left, y, bottom, top);
         return plot;
@@ -82,8 +85,8 @@ internal static class ChartPainter
 
     private static void DrawLines(Plot plot, LineChart chart, ChartTheme theme)
     {
-        if (chart.Lines.Count > theme.Series.Count)
-            throw new ArgumentException($"'{chart.Title}' has {chart.Lines.Count} lines; at most {theme.Series.Count} can be told apart.", nameof(chart));
+        if (chart.Lines.Count > ChartTheme.Markers.Count)
+            throw new ArgumentException($"'{chart.Title}': {chart.Lines.Count} lines; at most {ChartTheme.Markers.Count}.", nameof(chart));
         for (var i = 0; i < chart.Lines.Count; i++)
         {
             var points = chart.Lines[i].Points.Where(p => Shows(chart.X, p.X) && Shows(chart.Y, p.Y)).ToList();
@@ -91,17 +94,17 @@ internal static class ChartPainter
                 continue;
             var xs = points.Select(p => Place(chart.X, p.X)).ToArray();
             var ys = points.Select(p => Place(chart.Y, p.Y)).ToArray();
-            var scatter = plot.Add.Scatter(xs, ys, theme.Series[i]);
+            var style = (chart.Lines[i].Style ?? i) % ChartTheme.Markers.Count;
+            var scatter = plot.Add.Scatter(xs, ys, theme.Colour(style));
             scatter.LegendText = chart.Lines[i].Name;
             scatter.LineWidth = chart.IsConnected ? 2 : 0;
-            scatter.LinePattern = ChartTheme.Patterns[i];
-            scatter.MarkerShape = ChartTheme.Markers[i];
+            scatter.LinePattern = ChartTheme.Patterns[style];
+            scatter.MarkerShape = ChartTheme.Markers[style];
             scatter.MarkerSize = 8;
-            AddIntervals(plot, chart.Y, points, xs, theme.Series[i]);
+            AddIntervals(plot, chart.Y, points, xs, theme.Colour(style));
         }
 
-        if (chart.Lines.Count > 1)
-            plot.ShowLegend(Edge.Right);
+        ShowLegend(plot, chart.Lines.Count);
     }
 
     private static void AddIntervals(Plot plot, ChartAxis y, List<ChartPoint> points, double[] xs, Color color)
@@ -117,9 +120,13 @@ internal static class ChartPainter
     }
 
     /// <summary>A whisker from a point to both sides, up and down or left and right.</summary>
-    internal static void AddInterval(Plot plot, Color color, (double X, double Y) at, (double Less, double More) up = default, (double Less, double More) across = default)
+    internal static void AddInterval(
+        Plot plot, Color color, (double X, double Y) at,
+        (double Less, double More) up = default, (double Less, double More) across = default)
     {
-        plot.PlottableList.Add(new ErrorBar([at.X], [at.Y], [across.Less], [across.More], [up.Less], [up.More])
+        // By name: the library takes the positive sides first.
+        plot.PlottableList.Add(new ErrorBar(
+            [at.X], [at.Y], xErrorsNegative: [across.Less], xErrorsPositive: [across.More], yErrorsNegative: [up.Less], yErrorsPositive: [up.More])
         {
             Color = color,
             LineWidth = 1.5f,
@@ -139,14 +146,22 @@ internal static class ChartPainter
             var xs = chart.Edges.SelectMany(e => new[] { e, e }).Select(e => Place(chart.X, e)).ToArray();
             var heights = bins.SelectMany(b => new[] { b, b }).Prepend(floor).Append(floor);
             var ys = heights.Select(h => Place(chart.Y, Math.Max(h, floor))).ToArray();
-            var outline = plot.Add.ScatterLine(xs, ys, theme.Series[i]);
+            var outline = plot.Add.ScatterLine(xs, ys, theme.Colour(i));
             outline.LegendText = name;
             outline.LineWidth = 2;
-            outline.LinePattern = ChartTheme.Patterns[i];
+            outline.LinePattern = ChartTheme.Patterns[i % ChartTheme.Patterns.Count];
         }
 
-        if (chart.Distributions.Count > 1)
+        ShowLegend(plot, chart.Distributions.Count);
+    }
+
+    /// <summary>Shows the names beside the data, where there are several.</summary>
+    internal static void ShowLegend(Plot plot, int names)
+    {
+        if (names > 1)
             plot.ShowLegend(Edge.Right);
+        else
+            plot.HideLegend();
     }
 
     /// <summary>True for a number that the axis can show.</summary>

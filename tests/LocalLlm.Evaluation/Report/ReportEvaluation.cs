@@ -15,7 +15,9 @@ internal sealed class ReportEvaluation : IEvaluation
     /// <inheritdoc/>
     public string Name => "report";
 
-    /// <summary>Reads --out. As a part of <c>all</c> it writes only where --out is given: a quick run must not replace the page in docs.</summary>
+    /// <summary>
+    /// Reads --out. As a part of <c>all</c> it writes only where --out is given: a quick run must not replace the page in docs.
+    /// </summary>
     public static ReportEvaluation Parse(Arguments arguments)
     {
         var folder = arguments.Text("out") ?? (arguments.Command == "report" ? "docs" : null);
@@ -48,11 +50,12 @@ internal sealed class ReportEvaluation : IEvaluation
     private static void Header(ReportWriter report, EvaluationRun run)
     {
         report.Heading(1, "Evaluation");
-        report.Text($"What the cache costs in accuracy. The program in `tests/LocalLlm.Evaluation` writes this page and its pictures from stored results; "
-            + "no figure is written by hand. Bits are bits per element of keys and values, codes, scales, minima, positions and rows all counted.");
+        report.Text("What the cache costs in accuracy. The program in `tests/LocalLlm.Evaluation` writes this page and its pictures from "
+            + "stored results; no figure is written by hand. Bits are bits per element of keys and values, codes, scales, minima, positions "
+            + "and rows all counted.");
         report.Text($"Written {DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)} on {Machine(run)}.");
         report.Code($"{ReportWriter.Program} all       # makes the results\n{ReportWriter.Program} report    # writes this page", "sh");
-        var keys = Commands.All.SelectMany(c => run.Store.All<object>(c.Name).Select(r => r.Key)).ToList();
+        var keys = Commands.All.SelectMany(c => run.Store.Newest<object>(c.Name).Select(r => r.Key)).ToList();
         var models = new Table("Models; the fingerprint is of the files.");
         foreach (var model in keys.GroupBy(k => (k.Model, k.Fingerprint)).OrderBy(g => g.Key.Model, StringComparer.Ordinal))
         {

@@ -1,3 +1,8 @@
+using LocalLlm.Evaluation.Divergence;
+using LocalLlm.Evaluation.Gsm8k;
+using LocalLlm.Evaluation.LongBench;
+using LocalLlm.Evaluation.Memory;
+using LocalLlm.Evaluation.Perplexity;
 using LocalLlm.Evaluation.Recall;
 
 namespace LocalLlm.Evaluation.Report;
@@ -8,6 +13,11 @@ internal static class ReportSections
     /// <summary>Every section; they are written by their order.</summary>
     public static IReadOnlyList<IReportSection> All { get; } =
     [
-        new RecallReport(),
+        new DivergenceSection(),
+        new MemorySection(),
+        new PerplexitySection(),
+        new Gsm8kSection(),
+        new LongBenchSection(),
+        new RecallSection(),
     ];
 }

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Text;
 
 namespace LocalLlm.Evaluation.Report;
@@ -104,8 +105,8 @@ internal sealed class ReportWriter(string folder, string pictureFolder = "evalua
     private static string Cell(string text) => text.Replace("|", "\\|", StringComparison.Ordinal).ReplaceLineEndings(" ");
 
     // 0.25, -3, 40.4 [38, 43], <0.1, –
-    private static bool IsFigure(string cell) => char.IsAsciiDigit(cell[0]) || (cell[0] is '-' or '−' or '–' or '<' or '≥' && !cell.Any(char.IsLetter));
+    private static bool IsFigure(string cell) =>
+        char.IsAsciiDigit(cell[0]) || (cell[0] is '-' or '−' or '–' or '<' or '≥' && cell.Any(char.IsAsciiDigit));
 
-    private static string Attribute(string text) =>
-        text.Replace("&", "&amp;", StringComparison.Ordinal).Replace("\"", "&quot;", StringComparison.Ordinal).Replace("<", "&lt;", StringComparison.Ordinal);
+    private static string Attribute(string text) => WebUtility.HtmlEncode(text);
 }

@@ -7,7 +7,7 @@ using LocalLlm.Evaluation.Results;
 namespace LocalLlm.Evaluation.Recall;
 
 /// <summary>Recall by where the answer was, by kind, and by distance.</summary>
-internal sealed class RecallReport : IReportSection
+internal sealed class RecallSection : IReportSection
 {
     /// <summary>Upper ends of the distance classes, in tokens.</summary>
     private static readonly int[] Distances = [125, 250, 500, 1000, 2000, 4000, 8000];
