@@ -37,12 +37,16 @@ public sealed record KvCacheOptions
     public bool? ClipSearch { get; set; }
 
     /// <summary>
-    /// How many of the first and as many of the last layers hold their pages at <see cref="BoundaryBits"/>; at most half of the layers.
+    /// How many of the first and as many of the last layers hold their pages at <see cref="BoundaryKeyBits"/> and
+    /// <see cref="BoundaryValueBits"/>; at most half of the layers.
     /// </summary>
     public int BoundaryLayers { get; set; }
 
-    /// <summary>Bits of keys and values in the pages of the <see cref="BoundaryLayers"/>: 2, 3 or 4.</summary>
-    public int BoundaryBits { get; set; } = 4;
+    /// <summary>Bits of a key's number in the pages of the <see cref="BoundaryLayers"/>: 2, 3 or 4.</summary>
+    public int BoundaryKeyBits { get; set; } = 4;
+
+    /// <summary>Bits of a value's number in the pages of the <see cref="BoundaryLayers"/>: 2, 3 or 4.</summary>
+    public int BoundaryValueBits { get; set; } = 4;
 
     /// <summary>Bytes for the caches of all conversations, running and retained; null for no limit.</summary>
     public long? MemoryBytes { get; set; }

@@ -23,8 +23,10 @@ internal static class KvCacheOptionsCheck
             yield return Wrong(nameof(options.Scales), $"one of {string.Join(", ", Enum.GetNames<KvScaleFormat>())}", options.Scales);
         if (options.BoundaryLayers < 0)
             yield return Wrong(nameof(options.BoundaryLayers), "0 or more", options.BoundaryLayers);
-        if (!IsCodeWidth(options.BoundaryBits))
-            yield return Wrong(nameof(options.BoundaryBits), "2, 3 or 4", options.BoundaryBits);
+        if (!IsCodeWidth(options.BoundaryKeyBits))
+            yield return Wrong(nameof(options.BoundaryKeyBits), "2, 3 or 4", options.BoundaryKeyBits);
+        if (!IsCodeWidth(options.BoundaryValueBits))
+            yield return Wrong(nameof(options.BoundaryValueBits), "2, 3 or 4", options.BoundaryValueBits);
         if (options.MemoryBytes <= 0)
             yield return Wrong(nameof(options.MemoryBytes), "positive, or null for no limit", options.MemoryBytes);
         if (options.RetainedConversations < 0)

@@ -65,7 +65,7 @@ internal static class OptionGrid
         Add(true, $"k{options.KeyBits}v{options.ValueBits}");
         Add(options.Scales == KvScaleFormat.Half, "half");
         Add(options.ClipSearch == false, "minmax");
-        Add(options.BoundaryLayers > 0, $"edge{options.BoundaryLayers}");
+        Add(options.BoundaryLayers > 0, $"edge{options.BoundaryLayers}@{options.BoundaryKeyBits}/{options.BoundaryValueBits}");
         var name = string.Join(' ', parts);
         return method with { Id = IdStart + name, Label = name };
 

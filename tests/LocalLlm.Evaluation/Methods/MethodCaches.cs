@@ -25,7 +25,7 @@ internal sealed class MethodCaches
         format = new PageFormat(
             shape.Layers,
             new PageLayout(Policy.PageTokens, shape.HeadDim, o.KeyBits, o.ValueBits, o.Scales),
-            new PageLayout(Policy.PageTokens, shape.HeadDim, o.BoundaryBits, o.BoundaryBits, o.Scales),
+            new PageLayout(Policy.PageTokens, shape.HeadDim, o.BoundaryKeyBits, o.BoundaryValueBits, o.Scales),
             o.BoundaryLayers);
     }
 

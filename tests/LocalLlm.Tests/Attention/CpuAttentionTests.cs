@@ -77,7 +77,8 @@ public sealed class CpuAttentionTests : IDisposable
             Scales = scales,
             ClipSearch = clipSearch,
             BoundaryLayers = 1,
-            BoundaryBits = 4,
+            BoundaryKeyBits = 3,
+            BoundaryValueBits = 4,
         };
         int[] chunks = [400, 1, 299];
         using var expectedCache = new KvCacheFactory(options, stream.Shape).Create();

@@ -186,8 +186,8 @@ public class TorchAttentionPagedTests
         var kvHeads = stream.Shape.KvHeads;
         var isBoundary = layer < options.BoundaryLayers || layer >= stream.Shape.Layers - options.BoundaryLayers;
         var layout = new PageLayout(
-            options.PageTokens ?? options.Window, stream.Shape.HeadDim, isBoundary ? options.BoundaryBits : options.KeyBits,
-            isBoundary ? options.BoundaryBits : options.ValueBits, options.Scales);
+            options.PageTokens ?? options.Window, stream.Shape.HeadDim, isBoundary ? options.BoundaryKeyBits : options.KeyBits,
+            isBoundary ? options.BoundaryValueBits : options.ValueBits, options.Scales);
         var simulation = new ResidencySimulation(options);
         var keys = new List<float[][]>(); // what a later token sees, [token][KV head][D]
         var values = new List<float[][]>();

@@ -21,7 +21,8 @@ internal static class CacheCases
             KeyBits = 4,
             ValueBits = 3,
             BoundaryLayers = 1,
-            BoundaryBits = 4,
+            BoundaryKeyBits = 4,
+            BoundaryValueBits = 3,
         },
         ["PartialLogQuant, fp16 scales, clip search"] = new()
         {

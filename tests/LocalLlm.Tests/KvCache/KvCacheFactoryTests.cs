@@ -36,7 +36,8 @@ public class KvCacheFactoryTests
             ValueBits = 1,
             Scales = (KvScaleFormat)7,
             BoundaryLayers = -2,
-            BoundaryBits = 16,
+            BoundaryKeyBits = 16,
+            BoundaryValueBits = 5,
             MemoryBytes = 0,
             RetainedConversations = -1,
         };
@@ -49,7 +50,7 @@ public class KvCacheFactoryTests
             "Window must be 32, 64 or 128, got 48", "SinkTokens must be 0 to 1024, got -1",
             "PageTokens must be 32, 64 or 128, or null to take Window, got 16",
             "KeyBits must be 2, 3 or 4, got 5", "ValueBits must be 2, 3 or 4, got 1", "Scales must be one of Byte, Half, got 7",
-            "BoundaryLayers must be 0 or more, got -2", "BoundaryBits must be 2, 3 or 4, got 16",
+            "BoundaryLayers must be 0 or more, got -2", "BoundaryKeyBits must be 2, 3 or 4, got 16", "BoundaryValueBits must be 2, 3 or 4, got 5",
             "MemoryBytes must be positive, or null for no limit, got 0",
             "RetainedConversations must be 0 or more, got -1", "layer", "KV head", "head_dim", "Int32",
         ];
