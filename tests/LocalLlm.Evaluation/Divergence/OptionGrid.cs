@@ -24,6 +24,8 @@ internal static class OptionGrid
                 one with { KeyBits = 3 }, one with { KeyBits = 4 },
                 one with { ValueBits = 3 }, one with { Scales = KvScaleFormat.Half }, one with { ClipSearch = false },
                 one with { Scales = KvScaleFormat.Half, ClipSearch = false }, one with { BoundaryLayers = 1 },
+                one with { BoundaryLayers = 1, BoundaryKeyBits = 3, BoundaryValueBits = 2 },
+                one with { BoundaryLayers = 1, BoundaryKeyBits = 2, BoundaryValueBits = 3 },
                 one with { Kind = KvCacheKind.PartialLogQuant },
                 one with { Kind = KvCacheKind.StreamingQuant, SinkTokens = 4 },
             ]);
@@ -31,8 +33,8 @@ internal static class OptionGrid
                 continue;
             all.AddRange(
                 from kind in new[] { KvCacheKind.LogQuant, KvCacheKind.PartialLogQuant, KvCacheKind.StreamingQuant }
-                from sinks in new[] { 0, 4, 16, 32 }
-                from keyBits in new[] { 2, 3, 4 }
+                from sinks in new[] { 0, 4, 16 }
+                from keyBits in new[] { 2, 3 }
                 from valueBits in new[] { 2, 3 }
                 select one with { Kind = kind, SinkTokens = sinks, KeyBits = keyBits, ValueBits = valueBits });
         }

@@ -1,4 +1,5 @@
 using DemoModel.Tokenizer;
+using LocalLlm.Evaluation.Decoding;
 using LocalLlm.Evaluation.Methods;
 using LocalLlm.Evaluation.Models;
 using LocalLlm.Evaluation.Results;
@@ -31,7 +32,8 @@ internal sealed class RecallEvaluation(int seeds, int[] lengths) : IEvaluation
         foreach (var source in run.Models)
         {
             using var model = EvaluatedModel.Load(source, run.Team, cancellationToken);
-            if (!DemoFormat.Is(source) && model.Chat is null)
+            var encoder = TextSource.DialogueEncoder(model);
+            if (encoder is null && model.Chat is null)
                 continue; // nothing can be asked of a model without a chat template
             var table = new Table($"Recall, {model.Name}: share of right answers");
             foreach (var length in lengths)
@@ -41,8 +43,8 @@ internal sealed class RecallEvaluation(int seeds, int[] lengths) : IEvaluation
                 using var progress = run.Begin($"recall, {model.Name}, {length} tokens", matched.Count * RecallTask.All.Count * seeds);
                 foreach (var method in matched)
                 {
-                    var results = DemoFormat.Is(source)
-                        ? Forced(run, model, method, length, progress, cancellationToken)
+                    var results = encoder is not null
+                        ? Forced(run, model, encoder, method, length, progress, cancellationToken)
                         : await EngineAsync(run, model, method, length, progress, cancellationToken);
                     if (results.Count > 0)
                         AddRow(table, method, length, results);
@@ -54,10 +56,10 @@ internal sealed class RecallEvaluation(int seeds, int[] lengths) : IEvaluation
     }
 
     private List<RecallResult> Forced(
-        EvaluationRun run, EvaluatedModel model, Method method, int length, ProgressTask progress, CancellationToken cancellationToken)
+        EvaluationRun run, EvaluatedModel model, BytePairEncoder encoder, Method method, int length, ProgressTask progress,
+        CancellationToken cancellationToken)
     {
         var results = new List<RecallResult>();
-        var encoder = BytePairEncoder.Load(model.Source.Folder);
         var caches = method.For(model.Shape);
         foreach (var task in RecallTask.All)
         {
