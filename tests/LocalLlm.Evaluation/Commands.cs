@@ -1,3 +1,4 @@
+using LocalLlm.Evaluation.AttentionStudy;
 using LocalLlm.Evaluation.Divergence;
 using LocalLlm.Evaluation.Gsm8k;
 using LocalLlm.Evaluation.LongBench;
@@ -21,6 +22,8 @@ internal static class Commands
                                 options' combinations and lists them by it
           memory                bytes of the caches of well-known models
           recall                right answers to questions for what was told before
+          attention [--text FILE]
+                                where the models look, what selections of tokens catch of it, and the error of attention outputs
           perplexity [--text FILE] [--stride N]
                                 of each method; windows of --tokens tokens that slide by --stride over a file, each token counted once
           gsm8k --data FILE [--shots FILE] [--shot-count 8] [--limit N] [--max-tokens 512]
@@ -51,6 +54,7 @@ internal static class Commands
     [
         ("kl", DivergenceEvaluation.Parse),
         ("memory", MemoryEvaluation.Parse),
+        (AttentionEvaluation.Command, AttentionEvaluation.Parse),
         ("recall", RecallEvaluation.Parse),
         ("perplexity", PerplexityEvaluation.Parse),
         ("gsm8k", Gsm8kEvaluation.Parse),

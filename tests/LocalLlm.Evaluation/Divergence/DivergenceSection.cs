@@ -11,7 +11,7 @@ internal sealed class DivergenceSection : IReportSection
     private const int SweepRows = 30;
 
     /// <inheritdoc/>
-    public int Order => 10;
+    public int Order => 20;
 
     /// <inheritdoc/>
     public void Write(ReportWriter report, ResultStore store)

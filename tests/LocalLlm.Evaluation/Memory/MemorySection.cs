@@ -12,7 +12,7 @@ internal sealed class MemorySection : IReportSection
     private static readonly string[] Drawn = ["dense", "4bit", "kivi", "sink-recent", "logquant-code", "logquant-paper", "partial", "ours"];
 
     /// <inheritdoc/>
-    public int Order => 70;
+    public int Order => 10;
 
     /// <inheritdoc/>
     public void Write(ReportWriter report, ResultStore store)

@@ -1,24 +1,16 @@
+using LocalLlm.Evaluation.Statistics;
+
 namespace LocalLlm.Evaluation.Recall;
 
 /// <summary>Right of asked.</summary>
 internal readonly record struct Proportion(int Right, int Asked)
 {
-    private const double Z = 1.959963984540054; // 97.5 % of the standard normal distribution lie below
-
     /// <summary>The share; NaN if nothing was asked.</summary>
     public double Share => (double)Right / Asked;
 
-    /// <summary>Wilson's 95 % interval of the share (E. B. Wilson, 1927); NaN if nothing was asked.</summary>
-    public (double Low, double High) Interval
-    {
-        get
-        {
-            double n = Asked, center = Share + (Z * Z / (2 * n));
-            var half = Z * Math.Sqrt((Share * (1 - Share) / n) + (Z * Z / (4 * n * n)));
-            var scale = 1 + (Z * Z / n);
-            return (Math.Max(0, (center - half) / scale), Math.Min(1, (center + half) / scale));
-        }
-    }
+    /// <summary>The 95 % interval of the share.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Nothing was asked.</exception>
+    public WilsonInterval Interval => WilsonInterval.Of(Right, Asked);
 
     /// <summary>Counts answers.</summary>
     public static Proportion Of(IEnumerable<RecallAnswer> answers) =>

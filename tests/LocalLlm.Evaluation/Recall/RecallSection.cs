@@ -22,7 +22,7 @@ internal sealed class RecallSection : IReportSection
     public void Write(ReportWriter report, ResultStore store)
     {
         report.Heading(2, "Recall");
-        var results = store.All<RecallResult>("recall").ToList();
+        var results = store.Newest<RecallResult>("recall");
         if (results.Count == 0)
         {
             report.NoResults("recall");
@@ -48,7 +48,7 @@ internal sealed class RecallSection : IReportSection
         var methods = MethodCatalog.All.Select(m => (m.Id, m.Label, Results: results.Where(r => r.Key.Method == m.Id).Select(r => r.Value).ToList()))
             .Where(m => m.Results.Count > 0).ToList();
 
-        var lines = methods.Where(m => Pictured.Contains(m.Id)).Select(m => new LineSeries(m.Label, Points(m.Results))).ToList();
+        var lines = methods.Where(m => Pictured.Contains(m.Id)).Select(m => new LineSeries(m.Label, Points(m.Results), MethodNames.Style(m.Id))).ToList();
         report.Picture(
             ReportWriter.PictureName("recall", model, length),
             new LineChart
@@ -95,7 +95,7 @@ internal sealed class RecallSection : IReportSection
             if (within.Count == 0)
                 continue;
             var share = Proportion.Of(within);
-            var (low, high) = share.Interval;
+            var (_, low, high) = share.Interval;
             points.Add(new ChartPoint(within.Average(a => a.Distance), 100 * share.Share, 100 * low, 100 * high));
         }
 
@@ -121,7 +121,7 @@ internal sealed class RecallSection : IReportSection
         var share = Proportion.Of(answers);
         if (share.Asked == 0)
             return "–";
-        var (low, high) = share.Interval;
+        var (_, low, high) = share.Interval;
         return string.Create(CultureInfo.InvariantCulture, $"{100 * share.Share:F1} [{100 * low:F1}, {100 * high:F1}] of {share.Asked}");
     }
 }

@@ -1,3 +1,4 @@
+using LocalLlm.Evaluation.AttentionStudy;
 using LocalLlm.Evaluation.Divergence;
 using LocalLlm.Evaluation.Gsm8k;
 using LocalLlm.Evaluation.LongBench;
@@ -19,5 +20,6 @@ internal static class ReportSections
         new Gsm8kSection(),
         new LongBenchSection(),
         new RecallSection(),
+        new AttentionSection(),
     ];
 }

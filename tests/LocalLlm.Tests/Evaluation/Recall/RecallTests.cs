@@ -12,20 +12,6 @@ public sealed class RecallTests
 {
     public RecallTests() => LibTorch.EnsureLoaded();
 
-    // Tables of the score interval, e.g. Newcombe (1998), Statistics in Medicine 17, table I (method 3).
-    [Theory]
-    [InlineData(81, 263, 0.2553, 0.3662)]
-    [InlineData(15, 148, 0.0624, 0.1605)]
-    [InlineData(0, 20, 0.0000, 0.1611)]
-    [InlineData(1, 29, 0.0061, 0.1718)]
-    public void Interval_PublishedExamples_IsWilsons(int right, int asked, double low, double high)
-    {
-        var (l, h) = new Proportion(right, asked).Interval;
-
-        l.ShouldBe(low, 0.00006);
-        h.ShouldBe(high, 0.00006);
-    }
-
     [Fact]
     public void RegimeOf_AnyLength_IsThatOfTheRuleOfThePaper()
     {
