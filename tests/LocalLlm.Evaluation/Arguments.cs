@@ -15,7 +15,9 @@ internal enum RunSize
     Full,
 }
 
-/// <summary>The command line: a command, then options in any order. An option that is followed by another one, or by nothing, is a flag.</summary>
+/// <summary>
+/// The command line: a command, then options in any order. An option that is followed by another one, or by nothing, is a flag.
+/// </summary>
 internal sealed class Arguments
 {
     private readonly Dictionary<string, string?> options = [];
@@ -105,16 +107,16 @@ internal sealed class Arguments
         var limits = $"whole numbers from {least} {(most == int.MaxValue ? "on" : $"to {most}")}";
         return
         [
-            .. parts.Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= least && number <= most
-                ? number
-                : throw new ArgumentException($"--{name} takes {limits}, separated by commas; got '{part}'.")),
+            .. parts.Select(part =>
+                int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= least && number <= most
+                    ? number
+                    : throw new ArgumentException($"--{name} takes {limits}, separated by commas; got '{part}'.")),
         ];
     }
 
     /// <summary>One number.</summary>
-    public int Number(string name, int byDefault, int least = 1, int most = int.MaxValue) => Numbers(name, [byDefault], least, most) is [var number]
-        ? number
-        : throw new ArgumentException($"--{name} takes one number.");
+    public int Number(string name, int byDefault, int least = 1, int most = int.MaxValue) =>
+        Numbers(name, [byDefault], least, most) is [var number] ? number : throw new ArgumentException($"--{name} takes one number.");
 
     /// <summary>Throws if an option was given that nobody asked for.</summary>
     public void RequireNothingLeft()

@@ -1,6 +1,8 @@
 namespace LocalLlm.Evaluation;
 
-/// <summary>One evaluation. It stores each finished unit of work at once, does none again that the store holds, and writes its tables at the end.</summary>
+/// <summary>
+/// One evaluation. It stores each finished unit of work at once, does none again that the store holds, and writes its tables at the end.
+/// </summary>
 internal interface IEvaluation
 {
     /// <summary>Its command.</summary>

@@ -20,7 +20,8 @@ internal sealed class Table(string title)
     public List<Dictionary<string, object?>> Rows { get; } = [];
 
     /// <summary>Tables as one JSON object by their titles.</summary>
-    public static string ToJson(IEnumerable<Table> tables) => JsonSerializer.Serialize(tables.Select(t => new { t.Title, t.Rows }), JsonOptions);
+    public static string ToJson(IEnumerable<Table> tables) =>
+        JsonSerializer.Serialize(tables.Select(t => new { t.Title, t.Rows }), JsonOptions);
 
     /// <summary>What the figures are.</summary>
     public string Title { get; } = title;
@@ -38,7 +39,11 @@ internal sealed class Table(string title)
         var isText = names.Select(n => Rows.Any(r => r.GetValueOrDefault(n) is string)).ToList();
         var text = new StringBuilder(Title).AppendLine();
         foreach (var line in lines)
-            text.AppendLine(string.Join("  ", line.Select((cell, i) => isText[i] ? cell.PadRight(widths[i]) : cell.PadLeft(widths[i]))).TrimEnd());
+        {
+            var cells = line.Select((cell, i) => isText[i] ? cell.PadRight(widths[i]) : cell.PadLeft(widths[i]));
+            text.AppendLine(string.Join("  ", cells).TrimEnd());
+        }
+
         return text.ToString();
     }
 

@@ -6,8 +6,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Evaluation.Decoding;
 
 /// <summary>
-/// Runs given tokens through a model and a cache. Every token attends to the cache as it would if the tokens came one at a time: a plan cuts
-/// each chunk where the cache changes, so the chunks only save time.
+/// Runs given tokens through a model and a cache. Every token attends to the cache as it would if the tokens came one at a time: a plan
+/// cuts each chunk where the cache changes, so the chunks only save time.
 /// </summary>
 internal static class TeacherForcing
 {
@@ -19,8 +19,8 @@ internal static class TeacherForcing
     /// <param name="cache">Empty, or the tokens before these; keeps them afterwards.</param>
     /// <param name="ids">The tokens.</param>
     /// <param name="consume">
-    /// Gets the index of a chunk's first token and the chunk's logits, [n, V] float32: row i is what follows token first + i. They are freed
-    /// after the call. Null if nobody wants them.
+    /// Gets the index of a chunk's first token and the chunk's logits, [n, V] float32: row i is what follows token first + i. They are
+    /// freed after the call. Null if nobody wants them.
     /// </param>
     /// <param name="promptEnds">Lengths of the sequence at which a prompt ends, ascending; null for none.</param>
     /// <param name="cancellationToken">Ends the run between two chunks.</param>
@@ -31,7 +31,11 @@ internal static class TeacherForcing
         CancellationToken cancellationToken = default)
     {
         if (cache.Length + ids.Count > model.ContextTokens)
-            throw new ArgumentException($"{model.Name} has a context of {model.ContextTokens} tokens, got {cache.Length + ids.Count}; lower --tokens.");
+        {
+            throw new ArgumentException(
+                $"{model.Name} has a context of {model.ContextTokens} tokens, got {cache.Length + ids.Count}; lower --tokens.");
+        }
+
         using var noGradient = no_grad();
         var most = (int)Math.Clamp(MostLogits / model.Decoder.Config.VocabSize, 1, MostChunkTokens);
         for (var start = 0; start < ids.Count;)

@@ -26,7 +26,8 @@ internal static class TextSource
         if (file is not null)
             return OfFile(model, file, count, tokens);
         var encoder = DialogueEncoder(model);
-        return Enumerable.Range(0, count).Select(i => encoder is null ? Sampled(model, i, tokens) : Dialogue(encoder, ForcedScorer.Seed + i, tokens));
+        return Enumerable.Range(0, count).Select(i =>
+            encoder is null ? Sampled(model, i, tokens) : Dialogue(encoder, ForcedScorer.Seed + i, tokens));
     }
 
     /// <summary>A held-out dialogue of the demo model, cut off at the length.</summary>
@@ -37,8 +38,9 @@ internal static class TextSource
         while (dialogue.Ids.Count < tokens)
             dialogue.Add(generator.Next());
         var ids = dialogue.Ids.Take(tokens).ToArray();
-        WrittenSpan[] spans = [.. dialogue.Spans.Where(s => s.Start < tokens).Select(s => new WrittenSpan(s.Start, Math.Min(s.End, tokens), s.DistanceTokens))];
-        return new EvaluatedText(Name($"dialogue {seed}", ids), ids, spans);
+        var spans = dialogue.Spans.Where(s => s.Start < tokens)
+            .Select(s => new WrittenSpan(s.Start, Math.Min(s.End, tokens), s.DistanceTokens));
+        return new EvaluatedText(Name($"dialogue {seed}", ids), ids, [.. spans]);
     }
 
     /// <summary>The demo model's tokenizer where this model has the same; null otherwise.</summary>
@@ -46,7 +48,8 @@ internal static class TextSource
     {
         const string file = "tokenizer.json";
         var (own, demo) = (Path.Combine(model.Source.Folder, file), Path.Combine(ModelSource.DemoFolder, file));
-        return File.Exists(own) && File.ReadAllBytes(own).AsSpan().SequenceEqual(File.ReadAllBytes(demo)) ? BytePairEncoder.Load(ModelSource.DemoFolder) : null;
+        var isSame = File.Exists(own) && File.ReadAllBytes(own).AsSpan().SequenceEqual(File.ReadAllBytes(demo));
+        return isSame ? BytePairEncoder.Load(ModelSource.DemoFolder) : null;
     }
 
     private static IEnumerable<EvaluatedText> OfFile(EvaluatedModel model, string file, int count, int tokens)
@@ -57,7 +60,11 @@ internal static class TextSource
         var bos = model.Tokenizer is { AddsBos: true, BosId: { } id } ? new[] { id } : [];
         var own = tokens - bos.Length;
         if (ids.Length < own)
-            throw new ArgumentException($"--text {file} has {ids.Length} tokens for {model.Name}; at least {own} are needed. Lower --tokens or give a longer text.");
+        {
+            throw new ArgumentException($"--text {file} has {ids.Length} tokens for {model.Name}; at least {own} are needed. "
+                + "Lower --tokens or give a longer text.");
+        }
+
         return Enumerable.Range(0, Math.Min(count, ids.Length / own)).Select(i =>
         {
             int[] part = [.. bos, .. ids.Skip(i * own).Take(own)];

@@ -5,7 +5,9 @@ using LocalLlm.Evaluation.Results;
 
 namespace LocalLlm.Evaluation.Divergence;
 
-/// <summary>How far the next token's distribution is from the full-precision cache's, text given, every token through the decode path.</summary>
+/// <summary>
+/// How far the next token's distribution is from the full-precision cache's, text given, every token through the decode path.
+/// </summary>
 internal sealed class DivergenceEvaluation : IEvaluation
 {
     /// <summary>The command.</summary>
@@ -23,6 +25,8 @@ internal sealed class DivergenceEvaluation : IEvaluation
     private DivergenceEvaluation(Arguments arguments)
     {
         isSweep = arguments.Flag("sweep");
+        if (isSweep && arguments.Text("methods") is not null)
+            throw new ArgumentException("--sweep and --methods exclude each other: a sweep has methods of its own.");
         lengths = arguments.Numbers("tokens", arguments.BySize<int[]>([1024], [2048], [2048, 4096]), LeastTokens);
         texts = arguments.Number("seeds", arguments.BySize(isSweep ? 1 : 2, isSweep ? 4 : 8, isSweep ? 8 : 24));
         file = arguments.Text("text");
@@ -40,6 +44,12 @@ internal sealed class DivergenceEvaluation : IEvaluation
         foreach (var source in run.Models)
         {
             using var model = EvaluatedModel.Load(source, run.Team, cancellationToken);
+            foreach (var length in lengths.Where(l => l > model.ContextTokens))
+            {
+                Console.Error.WriteLine(
+                    $"{model.Name} has a context of {model.ContextTokens} tokens; its texts have that many instead of {length}.");
+            }
+
             foreach (var length in lengths.Select(l => Math.Min(l, model.ContextTokens)).Distinct())
                 Run(run, model, length, cancellationToken);
         }
@@ -49,16 +59,19 @@ internal sealed class DivergenceEvaluation : IEvaluation
 
     private void Run(EvaluationRun run, EvaluatedModel model, int tokens, CancellationToken cancellationToken)
     {
-        var results = new Dictionary<Method, List<DivergenceResult>>();
+        var results = new Dictionary<string, List<DivergenceResult>>();
         var chosen = isSweep
             ? OptionGrid.Methods(run.Arguments.Size == RunSize.Quick)
             : run.Methods(run.Arguments.Size == RunSize.Quick ? MethodCatalog.Main : MethodCatalog.All);
+        if (chosen.All(m => m == MethodCatalog.Dense))
+            throw new ArgumentException($"--methods: kl compares methods with {MethodCatalog.Dense.Id}; name others.");
         IReadOnlyList<Method>? methods = null;
         using var progress = run.Begin($"kl {model.Name} {tokens}", chosen.Count(m => m != MethodCatalog.Dense) * texts);
         foreach (var text in TextSource.Texts(model, file, texts, tokens))
         {
             // One window for all texts, so that they can be averaged.
-            methods ??= Fitting(MethodCatalog.EqualBytes([.. chosen.Where(m => m != MethodCatalog.Dense)], model.Shape, tokens, text.PromptEnds), model);
+            methods ??= MethodCatalog.EqualBytes(
+                [.. chosen.Where(m => m != MethodCatalog.Dense && Fits(m, model))], model.Shape, tokens, text.PromptEnds);
             DivergenceMeter? meter = null;
             try
             {
@@ -73,7 +86,7 @@ internal sealed class DivergenceEvaluation : IEvaluation
                         run.Store.Add(key, result);
                     }
 
-                    (results.TryGetValue(method, out var list) ? list : results[method] = []).Add(result);
+                    (results.TryGetValue(method.Id, out var list) ? list : results[method.Id] = []).Add(result);
                     progress.Advance(method.Id);
                 }
             }
@@ -83,11 +96,13 @@ internal sealed class DivergenceEvaluation : IEvaluation
             }
         }
 
-        foreach (var table in isSweep ? [DivergenceTables.Sweep(model.Name, tokens, results)] : DivergenceTables.Of(model.Name, tokens, results))
+        var tables = isSweep ? [DivergenceTables.Sweep(model.Name, tokens, results)] : DivergenceTables.Of(model.Name, tokens, results);
+        foreach (var table in tables)
             run.Write(table);
     }
 
-    private static DivergenceResult Measure(EvaluatedModel model, EvaluatedText text, Method method, DivergenceMeter meter, CancellationToken cancellationToken)
+    private static DivergenceResult Measure(
+        EvaluatedModel model, EvaluatedText text, Method method, DivergenceMeter meter, CancellationToken cancellationToken)
     {
         var caches = method.For(model.Shape);
         var (kl, disagreements) = meter.Measure(caches, cancellationToken);
@@ -96,6 +111,5 @@ internal sealed class DivergenceEvaluation : IEvaluation
     }
 
     // A model of fewer layers than an option asks for goes without that method.
-    private static Method[] Fitting(IReadOnlyList<Method> methods, EvaluatedModel model) =>
-        [.. methods.Where(m => 2 * m.Options.BoundaryLayers <= model.Shape.Layers)];
+    private static bool Fits(Method method, EvaluatedModel model) => 2 * method.Options.BoundaryLayers <= model.Shape.Layers;
 }

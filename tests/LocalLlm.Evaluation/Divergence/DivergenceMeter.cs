@@ -1,3 +1,4 @@
+using System.Globalization;
 using LocalLlm.Evaluation.Decoding;
 using LocalLlm.Evaluation.Methods;
 using LocalLlm.Evaluation.Models;
@@ -23,7 +24,8 @@ internal sealed class DivergenceMeter : IDisposable
         var (rows, vocabulary) = (text.Ids.Count - 1, (long)model.Decoder.Config.VocabSize);
         if (rows * vocabulary * sizeof(float) > MostBytes)
         {
-            throw new ArgumentException($"The logits of {text.Ids.Count} tokens take {rows * vocabulary * sizeof(float) >> 20} MiB, at most {MostBytes >> 20} MiB are kept; "
+            throw new ArgumentException($"The logits of {text.Ids.Count} tokens take {rows * vocabulary * sizeof(float) >> 20} MiB, "
+                + $"at most {MostBytes >> 20} MiB are kept; "
                 + $"lower --tokens to {MostBytes / sizeof(float) / vocabulary} or less for {model.Name}.");
         }
 
@@ -77,7 +79,8 @@ internal sealed class DivergenceMeter : IDisposable
     public void Dispose() => expected.Dispose();
 
     // Four significant digits are stored: the sum over a text is exact to as many.
-    private static float Rounded(double kl) => kl <= 0 ? 0 : (float)double.Parse(kl.ToString("E3", System.Globalization.CultureInfo.InvariantCulture), System.Globalization.CultureInfo.InvariantCulture);
+    private static float Rounded(double kl) =>
+        kl <= 0 ? 0 : float.Parse(kl.ToString("E3", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
 
     // The last token predicts nothing that the text holds.
     private void Run(KvCache.IKvCache cache, Action<int, Tensor> consume, CancellationToken cancellationToken) =>

@@ -10,7 +10,8 @@ namespace LocalLlm.Evaluation.Divergence;
 /// <param name="Disagreements">Rows whose most probable token is another.</param>
 /// <param name="Spans">What the model writes.</param>
 internal sealed record DivergenceResult(
-    int Window, double AverageBits, double PeakBits, IReadOnlyList<float> Kl, IReadOnlyList<int> Disagreements, IReadOnlyList<WrittenSpan> Spans)
+    int Window, double AverageBits, double PeakBits, IReadOnlyList<float> Kl, IReadOnlyList<int> Disagreements,
+    IReadOnlyList<WrittenSpan> Spans)
 {
     /// <summary>Rows that predict what the model writes.</summary>
     public IEnumerable<int> WrittenRows => Spans.SelectMany(Rows);

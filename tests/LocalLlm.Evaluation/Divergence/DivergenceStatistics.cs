@@ -16,7 +16,8 @@ internal sealed record DivergenceStatistics(int Rows, double Mean, double Low, d
     /// <returns>Null if it takes none.</returns>
     public static DivergenceStatistics? Of(IReadOnlyList<DivergenceResult> texts, Func<DivergenceResult, IEnumerable<int>> select)
     {
-        var rows = texts.Select(t => (Text: t, Rows: select(t).Where(r => r >= 0 && r < t.Kl.Count).ToArray())).Where(t => t.Rows.Length > 0).ToArray();
+        var rows = texts.Select(t => (Text: t, Rows: select(t).Where(r => r >= 0 && r < t.Kl.Count).ToArray()))
+            .Where(t => t.Rows.Length > 0).ToArray();
         if (rows.Length == 0)
             return null;
         var sums = rows.Select(t => t.Rows.Sum(r => (double)t.Text.Kl[r])).ToArray();
@@ -24,7 +25,8 @@ internal sealed record DivergenceStatistics(int Rows, double Mean, double Low, d
         var all = rows.SelectMany(t => t.Rows.Select(r => (double)t.Text.Kl[r])).Order().ToArray();
         var different = rows.Sum(t => t.Rows.Count(t.Text.Disagreements.ToHashSet().Contains));
         var (low, high) = Interval(sums, counts);
-        return new(all.Length, sums.Sum() / all.Length, low, high, Percentile(all, 0.5), Percentile(all, 0.999), 1 - ((double)different / all.Length));
+        var same = 1 - ((double)different / all.Length);
+        return new(all.Length, sums.Sum() / all.Length, low, high, Percentile(all, 0.5), Percentile(all, 0.999), same);
     }
 
     /// <summary>A percentile of ascending numbers, between two of them by their distance.</summary>
@@ -32,7 +34,8 @@ internal sealed record DivergenceStatistics(int Rows, double Mean, double Low, d
     {
         var at = share * (ascending.Count - 1);
         var below = (int)at;
-        return below + 1 < ascending.Count ? ascending[below] + ((at - below) * (ascending[below + 1] - ascending[below])) : ascending[below];
+        var next = Math.Min(below + 1, ascending.Count - 1);
+        return ascending[below] + ((at - below) * (ascending[next] - ascending[below]));
     }
 
     /// <summary>
@@ -40,26 +43,46 @@ internal sealed record DivergenceStatistics(int Rows, double Mean, double Low, d
     /// </summary>
     /// <param name="sums">Sum of each text's rows.</param>
     /// <param name="counts">Number of each text's rows.</param>
-    public static (double Low, double High) Interval(IReadOnlyList<double> sums, IReadOnlyList<int> counts)
+    public static (double Low, double High) Interval(IReadOnlyList<double> sums, IReadOnlyList<int> counts) =>
+        IntervalOfRatio(sums, [.. counts.Select(c => (double)c)]);
+
+    /// <summary>
+    /// A method's mean divergence in terms of another's on the same texts, and its 95% interval by bootstrap over the texts.
+    /// </summary>
+    /// <returns>Null if the texts are not the same.</returns>
+    public static (double Ratio, double Low, double High)? RatioOfMeans(
+        IReadOnlyList<DivergenceResult> texts, IReadOnlyList<DivergenceResult> others)
     {
-        if (sums.Count < 2)
+        if (!texts.Select(t => t.Kl.Count).SequenceEqual(others.Select(t => t.Kl.Count)))
+            return null;
+        var (sums, otherSums) = (Sums(texts), Sums(others));
+        var (low, high) = IntervalOfRatio(sums, otherSums);
+        return (sums.Sum() / otherSums.Sum(), low, high);
+
+        static double[] Sums(IReadOnlyList<DivergenceResult> texts) => [.. texts.Select(t => t.Kl.Sum(kl => (double)kl))];
+    }
+
+    // Of the sum of numerators over the sum of denominators, both of the same draw of texts.
+    private static (double Low, double High) IntervalOfRatio(IReadOnlyList<double> numerators, IReadOnlyList<double> denominators)
+    {
+        if (numerators.Count < 2)
             return (double.NaN, double.NaN);
         var random = new Random(1);
-        var means = new double[Resamples];
+        var ratios = new double[Resamples];
         for (var i = 0; i < Resamples; i++)
         {
-            var (sum, count) = (0.0, 0);
-            for (var draw = 0; draw < sums.Count; draw++)
+            var (above, below) = (0.0, 0.0);
+            for (var draw = 0; draw < numerators.Count; draw++)
             {
-                var text = random.Next(sums.Count);
-                sum += sums[text];
-                count += counts[text];
+                var text = random.Next(numerators.Count);
+                above += numerators[text];
+                below += denominators[text];
             }
 
-            means[i] = sum / count;
+            ratios[i] = above / below;
         }
 
-        Array.Sort(means);
-        return (Percentile(means, 0.025), Percentile(means, 0.975));
+        Array.Sort(ratios);
+        return (Percentile(ratios, 0.025), Percentile(ratios, 0.975));
     }
 }

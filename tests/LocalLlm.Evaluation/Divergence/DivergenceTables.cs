@@ -13,7 +13,8 @@ internal static class DivergenceTables
     public static IReadOnlyList<int> Distances { get; } = [1, 128, 256, 512, 1024, 2048];
 
     /// <summary>Rows of a class of positions.</summary>
-    public static IEnumerable<int> At(DivergenceResult text, int index) => Enumerable.Range(0, text.Kl.Count).Where(row => ClassOf(Positions, row) == index);
+    public static IEnumerable<int> At(DivergenceResult text, int index) =>
+        AllRows(text).Where(row => ClassOf(Positions, row) == index);
 
     /// <summary>Rows of answers whose fact lies a class of distances back.</summary>
     public static IEnumerable<int> Back(DivergenceResult text, int index) =>
@@ -24,20 +25,33 @@ internal static class DivergenceTables
         ? string.Create(CultureInfo.InvariantCulture, $"{lowerEnds[index]}–{lowerEnds[index + 1] - 1}")
         : string.Create(CultureInfo.InvariantCulture, $"{lowerEnds[index]}+");
 
+    /// <summary>Every row.</summary>
+    public static IEnumerable<int> AllRows(DivergenceResult text) => Enumerable.Range(0, text.Kl.Count);
+
+    /// <summary>A method's label by its id.</summary>
+    public static string Label(string id) => MethodCatalog.All.FirstOrDefault(m => m.Id == id)?.Label ?? id;
+
     /// <summary>All figures of a model and a length.</summary>
-    public static IReadOnlyList<Table> Of(string model, int tokens, IReadOnlyDictionary<Method, List<DivergenceResult>> results)
+    /// <param name="model">The model's name.</param>
+    /// <param name="tokens">The texts' length.</param>
+    /// <param name="results">Of each method, by its id, one result for each text.</param>
+    /// <param name="name">How a method is called; null for its id.</param>
+    public static IReadOnlyList<Table> Of(
+        string model, int tokens, IReadOnlyDictionary<string, List<DivergenceResult>> results, Func<string, string>? name = null)
     {
         var texts = results.Values.Select(r => r.Count).DefaultIfEmpty().Max();
-        var main = new Table($"kl, {model}, {texts} texts of {tokens} tokens: nats from the full-precision cache");
+        var main = new Table($"kl, {model}, {texts} × {tokens} tokens: nats from the full-precision cache");
         var positions = new Table($"kl, {model}, {tokens} tokens: mean by position");
         var distances = new Table($"kl, {model}, {tokens} tokens: mean of answers by the distance of the fact they need");
-        foreach (var (method, units) in results)
+        foreach (var (id, units) in results)
         {
-            var all = DivergenceStatistics.Of(units, t => Enumerable.Range(0, t.Kl.Count))!;
+            var method = name?.Invoke(id) ?? id;
+            var all = DivergenceStatistics.Of(units, AllRows)!;
             var written = DivergenceStatistics.Of(units, t => t.WrittenRows);
             main.Add(
-                ("method", method.Id), ("W", units[0].Window), ("average bits", units.Average(u => u.AverageBits)), ("peak bits", units.Average(u => u.PeakBits)), ("mean", all.Mean),
-                ("low", all.Low), ("high", all.High), ("median", all.Median), ("99.9%", all.P999), ("same top-1 %", 100 * all.SameTop),
+                ("method", method), ("W", units[0].Window), ("average bits", units.Average(u => u.AverageBits)),
+                ("peak bits", units.Average(u => u.PeakBits)), ("mean", all.Mean), ("low", Known(all.Low)), ("high", Known(all.High)),
+                ("times ours", TimesOurs(units, results)), ("median", all.Median), ("99.9%", all.P999), ("same top-1 %", 100 * all.SameTop),
                 ("mean written", written?.Mean), ("same top-1 written %", 100 * written?.SameTop));
             AddClasses(positions, method, units, Positions, At);
             AddClasses(distances, method, units, Distances, Back);
@@ -47,19 +61,21 @@ internal static class DivergenceTables
     }
 
     /// <summary>A sweep, best first, with the methods that no other beats in both mean divergence and average bits marked.</summary>
-    public static Table Sweep(string model, int tokens, IReadOnlyDictionary<Method, List<DivergenceResult>> results)
+    public static Table Sweep(string model, int tokens, IReadOnlyDictionary<string, List<DivergenceResult>> results)
     {
-        var table = new Table($"kl --sweep, {model}, {tokens} tokens: nats from the full-precision cache; * is on the Pareto front of mean and average bits");
-        var rows = results.Select(r => (Method: r.Key, Bits: r.Value.Average(u => u.AverageBits), Peak: r.Value.Average(u => u.PeakBits),
-            All: DivergenceStatistics.Of(r.Value, t => Enumerable.Range(0, t.Kl.Count))!, Written: DivergenceStatistics.Of(r.Value, t => t.WrittenRows)))
+        var table = new Table($"kl --sweep, {model}, {tokens} tokens: nats from the full-precision cache; "
+            + "* is on the Pareto front of mean and average bits");
+        var rows = results.Select(r => (Id: r.Key, Bits: r.Value.Average(u => u.AverageBits), Peak: r.Value.Average(u => u.PeakBits),
+            All: DivergenceStatistics.Of(r.Value, AllRows)!, Written: DivergenceStatistics.Of(r.Value, t => t.WrittenRows)))
             .OrderBy(r => r.All.Mean).ToList();
         var front = ParetoFront([.. rows.Select(r => (r.Bits, r.All.Mean))]);
         for (var i = 0; i < rows.Count; i++)
         {
             var r = rows[i];
             table.Add(
-                ("front", front.Contains(i) ? "*" : ""), ("options", r.Method.Label), ("average bits", r.Bits), ("peak bits", r.Peak), ("mean", r.All.Mean), ("low", r.All.Low),
-                ("high", r.All.High), ("99.9%", r.All.P999), ("same top-1 %", 100 * r.All.SameTop), ("mean written", r.Written?.Mean),
+                ("front", front.Contains(i) ? "*" : ""), ("options", r.Id[OptionGrid.IdStart.Length..]),
+                ("average bits", r.Bits), ("peak bits", r.Peak), ("mean", r.All.Mean), ("low", Known(r.All.Low)), ("high", Known(r.All.High)),
+                ("99.9%", r.All.P999), ("same top-1 %", 100 * r.All.SameTop), ("mean written", r.Written?.Mean),
                 ("same top-1 written %", 100 * r.Written?.SameTop));
         }
 
@@ -70,6 +86,21 @@ internal static class DivergenceTables
     public static IReadOnlySet<int> ParetoFront(IReadOnlyList<(double X, double Y)> points) => Enumerable.Range(0, points.Count)
         .Where(i => !points.Any(p => p.X <= points[i].X && p.Y <= points[i].Y && (p.X < points[i].X || p.Y < points[i].Y))).ToHashSet();
 
+    private static double? Known(double x) => double.IsNaN(x) ? null : x;
+
+    // Paired: both on the same texts, so that texts that are hard for every method do not widen the interval.
+    private static string? TimesOurs(List<DivergenceResult> units, IReadOnlyDictionary<string, List<DivergenceResult>> results)
+    {
+        if (!results.TryGetValue(MethodCatalog.Ours.Id, out var ours) || units == ours
+            || DivergenceStatistics.RatioOfMeans(units, ours) is not { } ratio)
+        {
+            return null;
+        }
+
+        var interval = double.IsNaN(ratio.Low) ? "" : string.Create(CultureInfo.InvariantCulture, $" [{ratio.Low:F2}, {ratio.High:F2}]");
+        return ratio.Ratio.ToString("F2", CultureInfo.InvariantCulture) + interval;
+    }
+
     private static int ClassOf(IReadOnlyList<int> lowerEnds, int value)
     {
         var index = lowerEnds.Count - 1;
@@ -79,9 +110,10 @@ internal static class DivergenceTables
     }
 
     private static void AddClasses(
-        Table table, Method method, List<DivergenceResult> units, IReadOnlyList<int> lowerEnds, Func<DivergenceResult, int, IEnumerable<int>> rows)
+        Table table, string method, List<DivergenceResult> units, IReadOnlyList<int> lowerEnds,
+        Func<DivergenceResult, int, IEnumerable<int>> rows)
     {
-        List<(string, object?)> figures = [("method", method.Id)];
+        List<(string, object?)> figures = [("method", method)];
         for (var index = 0; index < lowerEnds.Count; index++)
         {
             var at = index;

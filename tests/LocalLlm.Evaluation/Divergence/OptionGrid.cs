@@ -6,6 +6,9 @@ namespace LocalLlm.Evaluation.Divergence;
 /// <summary>The combinations of options that a sweep tries.</summary>
 internal static class OptionGrid
 {
+    /// <summary>What the ids of a sweep's methods begin with.</summary>
+    public const string IdStart = "grid ";
+
     /// <summary>The methods of a sweep, each once.</summary>
     /// <param name="isQuick">One option changed at a time, instead of all combinations of those that matter most.</param>
     public static IReadOnlyList<Method> Methods(bool isQuick)
@@ -17,9 +20,11 @@ internal static class OptionGrid
             var one = new KvCacheOptions { Window = window };
             all.AddRange(
             [
-                one, one with { SinkTokens = 4 }, one with { SinkTokens = 16 }, one with { SinkTokens = 32 }, one with { KeyBits = 3 }, one with { KeyBits = 4 },
+                one, one with { SinkTokens = 4 }, one with { SinkTokens = 16 }, one with { SinkTokens = 32 },
+                one with { KeyBits = 3 }, one with { KeyBits = 4 },
                 one with { ValueBits = 3 }, one with { Scales = KvScaleFormat.Half }, one with { ClipSearch = false },
-                one with { Scales = KvScaleFormat.Half, ClipSearch = false }, one with { BoundaryLayers = 1 }, one with { Kind = KvCacheKind.PartialLogQuant },
+                one with { Scales = KvScaleFormat.Half, ClipSearch = false }, one with { BoundaryLayers = 1 },
+                one with { Kind = KvCacheKind.PartialLogQuant },
                 one with { Kind = KvCacheKind.StreamingQuant, SinkTokens = 4 },
             ]);
             if (isQuick)
@@ -37,7 +42,10 @@ internal static class OptionGrid
             from window in new[] { 64, 128 }
             from page in new[] { 32, 64, 128 }
             where window % page == 0
-            select new KvCacheOptions { Kind = KvCacheKind.StreamingQuant, SinkTokens = 4, Window = window, PageTokens = page == window ? null : page });
+            select new KvCacheOptions
+            {
+                Kind = KvCacheKind.StreamingQuant, SinkTokens = 4, Window = window, PageTokens = page == window ? null : page,
+            });
 
         var reaches =
             from window in new[] { 32, 64 }
@@ -59,7 +67,7 @@ internal static class OptionGrid
         Add(options.ClipSearch == false, "minmax");
         Add(options.BoundaryLayers > 0, $"edge{options.BoundaryLayers}");
         var name = string.Join(' ', parts);
-        return method with { Id = "grid " + name, Label = name };
+        return method with { Id = IdStart + name, Label = name };
 
         void Add(bool isThere, string part)
         {

@@ -27,7 +27,9 @@ internal sealed class MemoryEvaluation : IEvaluation
 
     private readonly int[] lengths;
 
-    private MemoryEvaluation(Arguments arguments) => lengths = arguments.Command == Command ? arguments.Numbers("tokens", DefaultLengths, most: 1 << 24) : DefaultLengths;
+    // As a part of "all" it has its own lengths: --tokens is for what runs models.
+    private MemoryEvaluation(Arguments arguments) =>
+        lengths = arguments.Command == Command ? arguments.Numbers("tokens", DefaultLengths, most: 1 << 24) : DefaultLengths;
 
     /// <summary>The shapes, by the models' names.</summary>
     public static IReadOnlyList<(string Model, int Layers, int KvHeads, int HeadDim)> Shapes { get; } =
@@ -46,13 +48,15 @@ internal sealed class MemoryEvaluation : IEvaluation
         foreach (var (model, layers, kvHeads, headDim) in Shapes)
         {
             var shape = new KvShape(layers, kvHeads, headDim, ScalarType.BFloat16, CPU);
-            var table = new Table($"memory, {model}: {layers} layers, {kvHeads} KV heads of {headDim}; windows for equal bytes at {EqualTokens} tokens; GiB without what is only reserved");
+            var table = new Table($"memory, {model}: {layers} layers, {kvHeads} KV heads of {headDim}; "
+                + $"windows for equal bytes at {EqualTokens} tokens; GiB without what is only reserved");
             foreach (var method in MethodCatalog.EqualBytes(run.Methods(MethodCatalog.All), shape, EqualTokens))
             {
                 cancellationToken.ThrowIfCancellationRequested();
                 var results = lengths.Select(l => Stored(run.Store, model, shape, method, l)).ToArray();
                 var last = results[^1];
-                List<(string, object?)> figures = [("method", method.Id), ("W", method.Options.Window), ("bytes/token at the longest", (double)last.Bytes / last.Tokens)];
+                List<(string, object?)> figures =
+                    [("method", method.Id), ("W", method.Options.Window), ("bytes/token at the longest", (double)last.Bytes / last.Tokens)];
                 figures.AddRange(results.Select(r => (Length(r.Tokens), (object?)(r.Bytes / (double)(1 << 30)))));
                 figures.Add(("smaller ×", (double)last.DenseBytes / last.Bytes));
                 table.Add([.. figures]);
@@ -70,8 +74,10 @@ internal sealed class MemoryEvaluation : IEvaluation
     private static MemoryResult Stored(ResultStore store, string model, KvShape shape, Method method, int tokens)
     {
         var caches = method.For(shape);
-        var result = new MemoryResult(method.Options.Window, tokens, caches.BitsAt(tokens) / 8, caches.BytesFor(tokens), shape.TokenBytesFp16 * tokens);
-        var key = new ResultKey(Command, model, $"{shape.Layers}x{shape.KvHeads}x{shape.HeadDim}", method.Id, method.Parameters, Length(tokens));
+        var dense = shape.TokenBytesFp16 * tokens;
+        var result = new MemoryResult(method.Options.Window, tokens, caches.BitsAt(tokens) / 8, caches.BytesFor(tokens), dense);
+        var name = $"{shape.Layers}x{shape.KvHeads}x{shape.HeadDim}";
+        var key = new ResultKey(Command, model, name, method.Id, method.Parameters, Length(tokens));
         // Computed anew every time: it costs nothing, and an older version's figures do not stay.
         if (store.Find<MemoryResult>(key) != result)
             store.Add(key, result);

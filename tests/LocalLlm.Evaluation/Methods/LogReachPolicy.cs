@@ -3,8 +3,8 @@ using LocalLlm.KvCache.Policies;
 namespace LocalLlm.Evaluation.Methods;
 
 /// <summary>
-/// LogQuant with a longer reach: of the older s·W rows every s-th leaves at a compaction instead of every second of 2W, so that density falls to
-/// 1 − 1/s a window of age instead of to a half. s = 2 is LogQuant.
+/// LogQuant with a longer reach: of the older s·W rows every s-th leaves at a compaction instead of every second of 2W, so that density
+/// falls to 1 − 1/s a window of age instead of to a half. s = 2 is LogQuant.
 /// </summary>
 internal sealed class LogReachPolicy : ResidencyPolicy
 {

@@ -79,7 +79,8 @@ internal sealed class MethodCaches
         }
 
         var elements = 2.0 * shape.Layers * shape.KvHeads * shape.HeadDim;
-        return new BitsPerElement(sum / (elements * tokens * (tokens + 1.0) / 2), peak / (elements * tokens), BitsAt(tokens, current) / (elements * tokens));
+        var average = sum / (elements * tokens * (tokens + 1.0) / 2);
+        return new BitsPerElement(average, peak / (elements * tokens), BitsAt(tokens, current) / (elements * tokens));
     }
 
     private long BitsAt(int length, ResidencyPolicy? current)

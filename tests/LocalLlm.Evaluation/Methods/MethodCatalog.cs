@@ -22,7 +22,7 @@ internal static class MethodCatalog
         new("kivi-hf", "KIVI (Hugging Face)", MethodFamily.Baseline, Published(KvCacheKind.HuggingFaceKivi)) { MatchesBytes = true },
         new("kivi", "KIVI", MethodFamily.Baseline, Published(KvCacheKind.Kivi)) { MatchesBytes = true },
         // The engine's own pages, so that what differs from LogQuant is which tokens stay in full precision, and nothing else.
-        new("sink-recent", "Sink + recent", MethodFamily.Baseline, new() { Kind = KvCacheKind.StreamingQuant, SinkTokens = Sinks }) { MatchesBytes = true },
+        new("sink-recent", "Sink + recent", MethodFamily.Baseline, WithSinks(KvCacheKind.StreamingQuant)) { MatchesBytes = true },
         new("logquant-code", "LogQuant (authors' code)", MethodFamily.LogQuant, new()) { MatchesBytes = true, IsReferenceCode = true },
         new("logquant-paper", "LogQuant (paper)", MethodFamily.LogQuant, Published(KvCacheKind.LogQuant)) { MatchesBytes = true },
         new("partial", "PartialLogQuant", MethodFamily.LogQuant, new() { Kind = KvCacheKind.PartialLogQuant }) { MatchesBytes = true },
@@ -41,7 +41,7 @@ internal static class MethodCatalog
         Variant("reach4", "reach 4, W = 32", o => o.Window = 32) with { ReachStep = 4 },
         Variant("reach5", "reach 5, W = 32", o => o.Window = 32) with { ReachStep = 5 },
         new("4bit", "LogQuant, 4 bits", MethodFamily.Ceiling, new() { KeyBits = 4, ValueBits = 4 }),
-        new("streaming-llm", "StreamingLLM", MethodFamily.Eviction, new() { Kind = KvCacheKind.StreamingLlm, SinkTokens = Sinks }) { MatchesBytes = true },
+        new("streaming-llm", "StreamingLLM", MethodFamily.Eviction, WithSinks(KvCacheKind.StreamingLlm)) { MatchesBytes = true },
         new("log-evict", "Log eviction", MethodFamily.Eviction, new() { Kind = KvCacheKind.LogEvict }) { MatchesBytes = true },
     ];
 
@@ -53,7 +53,8 @@ internal static class MethodCatalog
     public static IReadOnlyList<Method> Choose(IEnumerable<string> ids) =>
     [
         .. ids.Select(id => All.FirstOrDefault(m => m.Id == id)
-            ?? throw new ArgumentException($"--methods: there is no method '{id}'. There are {string.Join(", ", All.Select(m => m.Id))}.")).Distinct(),
+            ?? throw new ArgumentException($"--methods: there is no method '{id}'. There are {string.Join(", ", All.Select(m => m.Id))}."))
+            .Distinct(),
     ];
 
     /// <summary>
@@ -68,10 +69,14 @@ internal static class MethodCatalog
         IReadOnlyList<Method> methods, KvShape shape, int tokens, IReadOnlyList<int>? promptEnds = null, Method? reference = null)
     {
         var target = (reference ?? Ours).For(shape).BitsOver(tokens, promptEnds).Average;
-        return [.. methods.Select(m => m.MatchesBytes ? Candidates(m).MinBy(c => Math.Abs(c.For(shape).BitsOver(tokens, promptEnds).Average - target))! : m)];
+        return [.. methods.Select(m => m.MatchesBytes ? Candidates(m).MinBy(Error)! : m)];
+
+        double Error(Method candidate) => Math.Abs(candidate.For(shape).BitsOver(tokens, promptEnds).Average - target);
     }
 
-    /// <summary>A method with every window that it may have, ascending; pages keep their length, because it decides how good they are.</summary>
+    /// <summary>
+    /// A method with every window that it may have, ascending; pages keep their length, because it decides how good they are.
+    /// </summary>
     public static IEnumerable<Method> Candidates(Method method)
     {
         var page = Ours.Options.PageTokens ?? Ours.Options.Window;
@@ -89,6 +94,8 @@ internal static class MethodCatalog
     }
 
     private static KvCacheOptions Published(KvCacheKind kind) => new() { Kind = kind, Scales = KvScaleFormat.Half, ClipSearch = false };
+
+    private static KvCacheOptions WithSinks(KvCacheKind kind) => new() { Kind = kind, SinkTokens = Sinks };
 
     private static Method Variant(string id, string label, Action<KvCacheOptions> change) =>
         new("ours-" + id, "… " + label, MethodFamily.Variant, Changed(Ours.Options, change));

@@ -6,10 +6,10 @@ using static TorchSharp.torch;
 namespace LocalLlm.Evaluation.Methods;
 
 /// <summary>
-/// LogQuant as its authors' code runs it while decoding, simulated: what attention would read is held in full precision, and changed where that
-/// code would have changed it. Whenever 2W recent tokens are there, everything but the last W tokens is read back and quantised again, in
-/// groups of 64 consecutive numbers of [heads, tokens, channels] with an integer zero point; the sparse set is kept in full precision beside its
-/// codes.
+/// LogQuant as its authors' code runs it while decoding, simulated: what attention would read is held in full precision, and changed where
+/// that code would have changed it. Whenever 2W recent tokens are there, everything but the last W tokens is read back and quantised again,
+/// in groups of 64 consecutive numbers of [heads, tokens, channels] with an integer zero point; the sparse set is kept in full precision
+/// beside its codes.
 /// </summary>
 /// <remarks>
 /// Two differences: a group of equal numbers, where that code divides by zero, keeps them; and a zero point beyond 8 bits does not wrap.
@@ -45,19 +45,21 @@ internal sealed class ReferenceLogQuantCache : IKvCache
     public long Bytes => BitsAt(shape, window, Length) / 8;
 
     /// <summary>
-    /// Bits that the authors' cache holds: the history's codes with a 16-bit scale and an 8-bit zero point for each group, the sparse set once more at 16 bits,
-    /// and the recent tokens.
+    /// Bits that the authors' cache holds: the history's codes with a 16-bit scale and an 8-bit zero point for each group, the sparse set
+    /// once more at 16 bits, and the recent tokens.
     /// </summary>
     public static long BitsAt(KvShape shape, int window, int length)
     {
-        var token = 2L * shape.Layers * shape.KvHeads * shape.HeadDim;
+        var head = (long)shape.KvHeads * shape.HeadDim; // numbers of a token in one of a layer's two tensors
+        var tensors = 2L * shape.Layers;
         if (length < 2 * window)
-            return 16 * token * length;
+            return tensors * 16 * head * length;
         var history = (long)((length / window) - 1) * window;
-        return (2 * token * history) + (24 * ((token * history) + GroupNumbers - 1) / GroupNumbers) + (16 * token * (window + length - history));
+        var groups = ((head * history) + GroupNumbers - 1) / GroupNumbers;
+        return tensors * ((2 * head * history) + (24 * groups) + (16 * head * (window + length - history)));
     }
 
-    /// <summary>Positions of the sparse set of a cache whose last compaction was at <paramref name="length"/> tokens, a multiple of W from 2W on.</summary>
+    /// <summary>Positions of the sparse set of a cache whose last compaction was at a length, a multiple of W from 2W on.</summary>
     public static int[] SparsePositions(int window, int length)
     {
         var sparse = Enumerable.Range(0, window).ToArray();
@@ -156,7 +158,11 @@ internal sealed class ReferenceLogQuantCache : IKvCache
     public void Truncate(int length)
     {
         if (!CanTruncate(length))
-            throw new InvalidOperationException($"A cache of {Length} tokens cannot be truncated to {length}: its history was quantised again since then.");
+        {
+            throw new InvalidOperationException(
+                $"A cache of {Length} tokens cannot be truncated to {length}: its history was quantised again since then.");
+        }
+
         tokens.Truncate(length);
     }
 

@@ -12,7 +12,8 @@ namespace LocalLlm.Evaluation.Models;
 /// <summary>A loaded model with all that an evaluation needs of it. Used by one thread at a time.</summary>
 internal sealed class EvaluatedModel : IDisposable
 {
-    private EvaluatedModel(ModelSource source, string fingerprint, DecoderModel decoder, TextTokenizer tokenizer, ChatFormat? chat, WorkerTeam team)
+    private EvaluatedModel(
+        ModelSource source, string fingerprint, DecoderModel decoder, TextTokenizer tokenizer, ChatFormat? chat, WorkerTeam team)
     {
         (Source, Fingerprint, Decoder, Tokenizer, Chat) = (source, fingerprint, decoder, tokenizer, chat);
         Attention = new CpuAttention(team);

@@ -26,14 +26,22 @@ internal sealed record ModelSource(string Name, string Folder, bool IsStress)
     {
         List<ModelSource> sources = folders is null
             ? [new("demo", DemoFolder, false), new("demo-stress", DemoFolder, true)]
-            : [.. folders.Select(f => f.EndsWith(StressSuffix, StringComparison.Ordinal) ? Of(f[..^StressSuffix.Length], true) : Of(f, false))];
+            : [.. folders.Select(Named)];
         if (stories is not null)
             sources.Add(Of(stories, false));
         foreach (var source in sources.Where(s => !File.Exists(Path.Combine(s.Folder, "config.json"))))
             throw new ArgumentException($"{source.Folder} is no model folder: it has no config.json.");
         if (sources.GroupBy(s => s.Name).FirstOrDefault(g => g.Count() > 1) is { } same)
-            throw new ArgumentException($"Two models are called {same.Key} ({string.Join(", ", same.Select(s => s.Folder))}); folders need different names.");
+        {
+            var folderList = string.Join(", ", same.Select(s => s.Folder));
+            throw new ArgumentException(
+                $"--model, --stories: two models are called {same.Key} ({folderList}); folders need different names.");
+        }
+
         return sources;
+
+        static ModelSource Named(string folder) =>
+            folder.EndsWith(StressSuffix, StringComparison.Ordinal) ? Of(folder[..^StressSuffix.Length], true) : Of(folder, false);
 
         static ModelSource Of(string folder, bool isStress)
         {

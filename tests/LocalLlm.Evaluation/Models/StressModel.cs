@@ -6,8 +6,8 @@ namespace LocalLlm.Evaluation.Models;
 
 /// <summary>
 /// Gives a model the outlier channels that keys of large models have: some channels of the keys are scaled up, the matching channels of the
-/// queries down by the same power of two, and both channels of a rotation pair together, so that every score stays what it was. Powers of two
-/// change no rounding, so the full-precision model computes the same bits.
+/// queries down by the same power of two, and both channels of a rotation pair together, so that every score stays what it was. Powers of
+/// two change no rounding, so the full-precision model computes the same bits.
 /// </summary>
 internal static class StressModel
 {

@@ -124,7 +124,9 @@ internal static class ChartPainter
         Plot plot, Color color, (double X, double Y) at,
         (double Less, double More) up = default, (double Less, double More) across = default)
     {
-        plot.PlottableList.Add(new ErrorBar([at.X], [at.Y], [across.Less], [across.More], [up.Less], [up.More])
+        // By name: the library takes the positive sides first.
+        plot.PlottableList.Add(new ErrorBar(
+            [at.X], [at.Y], xErrorsNegative: [across.Less], xErrorsPositive: [across.More], yErrorsNegative: [up.Less], yErrorsPositive: [up.More])
         {
             Color = color,
             LineWidth = 1.5f,

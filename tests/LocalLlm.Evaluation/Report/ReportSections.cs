@@ -1,5 +1,7 @@
+using LocalLlm.Evaluation.Divergence;
 using LocalLlm.Evaluation.Gsm8k;
 using LocalLlm.Evaluation.LongBench;
+using LocalLlm.Evaluation.Memory;
 using LocalLlm.Evaluation.Perplexity;
 
 namespace LocalLlm.Evaluation.Report;
@@ -10,6 +12,8 @@ internal static class ReportSections
     /// <summary>Every section; they are written by their order.</summary>
     public static IReadOnlyList<IReportSection> All { get; } =
     [
+        new DivergenceReport(),
+        new MemoryReport(),
         new PerplexitySection(),
         new Gsm8kSection(),
         new LongBenchSection(),

@@ -93,7 +93,8 @@ internal sealed class ResultStore
         }
         catch (JsonException e)
         {
-            throw new InvalidDataException($"{PathOf(evaluation)} holds a result of another form ({e.Message}); delete the file or choose another --results.", e);
+            throw new InvalidDataException(
+                $"{PathOf(evaluation)} holds a result of another form ({e.Message}); delete the file or choose another --results.", e);
         }
     }
 
@@ -103,7 +104,7 @@ internal sealed class ResultStore
             return known;
         var entries = new Dictionary<ResultKey, JsonElement>();
         var path = PathOf(evaluation);
-        var text = File.Exists(path) ? File.ReadAllText(path) : "";
+        var text = File.Exists(path) ? ReadText(path) : "";
         var lines = text[..(text.LastIndexOf('\n') + 1)].Split('\n', StringSplitOptions.RemoveEmptyEntries);
         for (var i = 0; i < lines.Length; i++)
         {
@@ -114,11 +115,19 @@ internal sealed class ResultStore
             }
             catch (Exception e) when (e is JsonException or ArgumentNullException or NullReferenceException)
             {
-                throw new InvalidDataException($"{path}: line {i + 1} is broken ({e.Message}); delete the line, or the file, or choose another --results.", e);
+                throw new InvalidDataException(
+                    $"{path}: line {i + 1} is broken ({e.Message}); delete the line, or the file, or choose another --results.", e);
             }
         }
 
         return evaluations[evaluation] = entries;
+    }
+
+    // Another run may be writing.
+    private static string ReadText(string path)
+    {
+        using var reader = new StreamReader(new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite));
+        return reader.ReadToEnd();
     }
 
     private sealed record Line(ResultKey Key, DateTimeOffset At, JsonElement Value);

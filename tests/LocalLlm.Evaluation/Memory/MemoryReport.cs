@@ -1,0 +1,74 @@
+using System.Globalization;
+using LocalLlm.Evaluation.Methods;
+using LocalLlm.Evaluation.Report;
+using LocalLlm.Evaluation.Results;
+
+namespace LocalLlm.Evaluation.Memory;
+
+/// <summary>The report's part on memory.</summary>
+internal sealed class MemoryReport : IReportSection
+{
+    // What can be told apart in a picture; the tables have the others.
+    private static readonly string[] Drawn = ["dense", "4bit", "kivi", "sink-recent", "logquant-code", "logquant-paper", "partial", "ours"];
+
+    /// <inheritdoc/>
+    public int Order => 70;
+
+    /// <inheritdoc/>
+    public void Write(ReportWriter report, ResultStore store)
+    {
+        report.Heading(2, "Memory");
+        var units = store.All<MemoryResult>(MemoryEvaluation.Command).ToList();
+        if (units.Count == 0)
+        {
+            report.NoResults(MemoryEvaluation.Command);
+            return;
+        }
+
+        var equal = MemoryEvaluation.EqualTokens.ToString("N0", CultureInfo.InvariantCulture);
+        report.Text("Bytes of one sequence's cache, by the same arithmetic that the engine's memory budget uses: codes, scales, minima, "
+            + "positions of pages, and rows at 16 bits. "
+            + $"Windows are those whose average bits come nearest to this engine's default over {equal} tokens. "
+            + "\"Reserved\" adds what a cache allocates before it fills it; the authors' code is counted as if it reserved nothing.");
+        foreach (var model in units.GroupBy(u => u.Key.Model))
+        {
+            var byMethod = model.GroupBy(u => u.Key.Method).Select(m => (Id: m.Key, Values: LastOptions(m))).ToList();
+            report.Heading(3, $"{model.Key} ({model.First().Key.Fingerprint}: layers, KV heads, head_dim)");
+            var table = new Table("");
+            foreach (var (id, values) in byMethod)
+            {
+                var last = values[^1];
+                int? window = id == MethodCatalog.Dense.Id ? null : last.Window;
+                List<(string, object?)> figures =
+                    [("method", Label(id)), ("W", window), ("KiB a token", last.Bytes / 1024.0 / last.Tokens)];
+                figures.AddRange(values.Select(v => ($"GiB at {MemoryEvaluation.Length(v.Tokens)}", (object?)Gib(v.Bytes))));
+                figures.Add(("reserved", Gib(last.ReservedBytes)));
+                figures.Add(("times smaller", (double)last.DenseBytes / last.Bytes));
+                table.Add([.. figures]);
+            }
+
+            report.Table(table);
+            report.Picture(
+                ReportWriter.PictureName("memory", model.Key),
+                new LineChart
+                {
+                    Title = $"Cache of one sequence, {model.Key}",
+                    X = new("tokens", AxisScale.Log2),
+                    Y = new("GiB", AxisScale.Log10),
+                    Lines =
+                    [
+                        .. byMethod.Where(m => Drawn.Contains(m.Id)).Select(m =>
+                            new LineSeries(Label(m.Id), [.. m.Values.Select(v => new ChartPoint(v.Tokens, Gib(v.Bytes)))])),
+                    ],
+                },
+                "Bytes over length, as in the table above.");
+        }
+    }
+
+    private static List<MemoryResult> LastOptions(IEnumerable<(ResultKey Key, MemoryResult Value)> units) =>
+        [.. units.Where(u => u.Key.Parameters == units.Last().Key.Parameters).Select(u => u.Value).OrderBy(v => v.Tokens)];
+
+    private static double Gib(long bytes) => bytes / (double)(1 << 30);
+
+    private static string Label(string id) => MethodCatalog.All.FirstOrDefault(m => m.Id == id)?.Label ?? id;
+}
