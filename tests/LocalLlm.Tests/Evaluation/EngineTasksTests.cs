@@ -42,6 +42,16 @@ public sealed class EngineTasksTests : IDisposable
         error.Message.ShouldContain("--max-tokens 5000");
     }
 
+    [Fact]
+    public async Task Gsm8k_ExampleIsAlsoAProblem_IsRefused()
+    {
+        var data = Write("test.jsonl", """{"question": "One and one?", "answer": "#### 2"}""");
+
+        var error = await Should.ThrowAsync<ArgumentException>(() => Run(["gsm8k", "--data", data, "--shots", data, "--shot-count", "1"]));
+
+        error.Message.ShouldContain("example 1");
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
