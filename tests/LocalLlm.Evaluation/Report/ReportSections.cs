@@ -12,8 +12,8 @@ internal static class ReportSections
     /// <summary>Every section; they are written by their order.</summary>
     public static IReadOnlyList<IReportSection> All { get; } =
     [
-        new DivergenceReport(),
-        new MemoryReport(),
+        new DivergenceSection(),
+        new MemorySection(),
         new PerplexitySection(),
         new Gsm8kSection(),
         new LongBenchSection(),

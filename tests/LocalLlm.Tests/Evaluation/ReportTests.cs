@@ -1,7 +1,6 @@
 using LocalLlm.Evaluation;
 using LocalLlm.Evaluation.Report;
 using LocalLlm.Evaluation.Results;
-using SkiaSharp;
 
 namespace LocalLlm.Tests.Evaluation;
 
@@ -73,41 +72,6 @@ public sealed class ReportTests : IDisposable
         report.Save("page.md");
 
         Directory.GetFiles(Path.Combine(folder, "evaluation")).Length.ShouldBe(12);
-    }
-
-    [Fact]
-    public void Save_IntervalToOneSide_ReachesThere()
-    {
-        var report = new ReportWriter(folder);
-        report.Picture("marker", Point(null, null), "");
-        report.Picture("up", Point(0, 1), "");
-        report.Picture("down", Point(-1, 0), "");
-        report.Save("page.md");
-
-        var (marker, up, down) = (Rows("marker"), Rows("up"), Rows("down"));
-        // 1 of the axis's 4 units is more than a sixth of the picture; a cap is a few pixels thick.
-        var sixth = 880 / 6;
-        (marker.First - up.First).ShouldBeGreaterThan(sixth);
-        up.Last.ShouldBeLessThan(marker.Last + 5);
-        (down.Last - marker.Last).ShouldBeGreaterThan(sixth);
-        down.First.ShouldBeGreaterThan(marker.First - 5);
-
-        static LineChart Point(double? low, double? high) => new()
-        {
-            Title = "",
-            X = new("", Least: -1, Most: 1),
-            Y = new("", Least: -2, Most: 2),
-            Lines = [new("a", [new(0, 0, low, high)])],
-        };
-
-        // The first and the last row with the series' colour.
-        (int First, int Last) Rows(string name)
-        {
-            using var picture = SKBitmap.Decode(Path.Combine(folder, "evaluation", name + "-light.png"));
-            var rows = Enumerable.Range(0, picture.Height)
-                .Where(y => Enumerable.Range(0, picture.Width).Any(x => picture.GetPixel(x, y) == new SKColor(0x00, 0x72, 0xb2))).ToList();
-            return (rows[0], rows[^1]);
-        }
     }
 
     [Fact]

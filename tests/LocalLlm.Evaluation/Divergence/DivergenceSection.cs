@@ -6,7 +6,7 @@ using LocalLlm.Evaluation.Results;
 namespace LocalLlm.Evaluation.Divergence;
 
 /// <summary>The report's part on the divergence from the full-precision cache.</summary>
-internal sealed class DivergenceReport : IReportSection
+internal sealed class DivergenceSection : IReportSection
 {
     private const int SweepRows = 30;
 

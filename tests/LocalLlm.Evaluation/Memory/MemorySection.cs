@@ -6,7 +6,7 @@ using LocalLlm.Evaluation.Results;
 namespace LocalLlm.Evaluation.Memory;
 
 /// <summary>The report's part on memory.</summary>
-internal sealed class MemoryReport : IReportSection
+internal sealed class MemorySection : IReportSection
 {
     // What can be told apart in a picture; the tables have the others.
     private static readonly string[] Drawn = ["dense", "4bit", "kivi", "sink-recent", "logquant-code", "logquant-paper", "partial", "ours"];
