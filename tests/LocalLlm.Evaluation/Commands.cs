@@ -18,8 +18,8 @@ internal static class Commands
 
         Commands
           kl [--text FILE] [--sweep]
-                                Kullback-Leibler divergence of the next token's distribution from the full-precision cache's; --sweep tries the
-                                options' combinations and lists them by it
+                                Kullback-Leibler divergence of the next token's distribution from the full-precision cache's;
+                                --sweep tries the options' combinations and lists them by it
           memory                bytes of the caches of well-known models
           recall                right answers to questions for what was told before
           attention [--text FILE]
@@ -29,11 +29,11 @@ internal static class Commands
           gsm8k --data FILE [--shots FILE] [--shot-count 8] [--limit N] [--max-tokens 512]
                                 exact match on GSM8K's test.jsonl: as a chat turn, or after worked examples of a file like train.jsonl
           longbench --data DIR --config DIR [--tasks LIST] [--limit N] [--cut-middle]
-                                LongBench's files TASK.jsonl, with the prompts and lengths of its dataset2prompt.json and dataset2maxlen.json; a sample
-                                that does not fit the context is left out, or asked without its middle
+                                LongBench's files TASK.jsonl, with the prompts and lengths of its dataset2prompt.json and
+                                dataset2maxlen.json; a sample that does not fit the context is left out, or asked without its middle
           report [--out docs]   docs/evaluation.md and its pictures from the stored results
-          all [--quick]         every evaluation, one after the other; the report too where --out is given, gsm8k and longbench where
-                                --gsm8k-data FILE and --longbench-data DIR are
+          all [--quick]         every evaluation, one after the other; gsm8k and longbench where --gsm8k-data FILE and
+                                --longbench-data DIR are given, the report where --out is
 
         --model FOLDER[,..]   model folders (the shipped demo model and its stress variant); FOLDER:stress is a folder's stress variant
         --stories FOLDER      one more model, without its stress variant

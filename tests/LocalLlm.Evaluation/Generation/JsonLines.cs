@@ -30,7 +30,9 @@ internal static class JsonLines
             }
             catch (JsonException e)
             {
-                throw new ArgumentException($"--{option}: line {number} of '{path}' is wrong: {e.Message}", e);
+                // The parser counts the lines of what it was given, which is one line.
+                var what = e.Message.Split(" LineNumber:")[0].TrimEnd('.');
+                throw new ArgumentException($"--{option}: line {number} of '{path}' is wrong: {what}.", e);
             }
         }
 

@@ -14,6 +14,7 @@ internal sealed class Gsm8kEvaluation : IEvaluation
     // Part of the settings; raised when what is measured changes.
     private const string Version = "1";
 
+    private readonly string dataOption;
     private readonly string? data;
     private readonly string? shots;
     private readonly int shotCount;
@@ -25,7 +26,8 @@ internal sealed class Gsm8kEvaluation : IEvaluation
     private Gsm8kEvaluation(Arguments arguments)
     {
         // The long benchmarks all have data; in one command each needs a name of its own.
-        data = arguments.Command == "all" ? arguments.Text("gsm8k-data") : arguments.Text("data");
+        dataOption = arguments.Command == "all" ? "gsm8k-data" : "data";
+        data = arguments.Text(dataOption);
         if (data is null && arguments.Command != "all")
             throw new ArgumentException("gsm8k needs --data FILE, GSM8K's test.jsonl (github.com/openai/grade-school-math).");
         shots = arguments.Text("shots");
@@ -50,18 +52,23 @@ internal sealed class Gsm8kEvaluation : IEvaluation
             return;
         }
 
-        var problems = Gsm8kProblem.Read(data, "data").Take(limit).ToList();
-        var prompt = shots is null ? Gsm8kPrompt.Chat() : Gsm8kPrompt.WithExamples(Examples(shots));
+        var problems = Gsm8kProblem.Read(data, dataOption).Take(limit).ToList();
+        var prompt = shots is null ? Gsm8kPrompt.Chat() : Gsm8kPrompt.WithExamples(Examples(shots, problems));
         foreach (var source in EngineMethods.Models(run, Name))
             await RunAsync(run, source, problems, prompt, cancellationToken);
     }
 
-    private List<Gsm8kProblem> Examples(string path)
+    private List<Gsm8kProblem> Examples(string path, List<Gsm8kProblem> problems)
     {
         var examples = Gsm8kProblem.ReadExamples(path, "shots");
-        return examples.Count >= shotCount
-            ? examples[..shotCount]
-            : throw new ArgumentException($"--shots: '{path}' has {examples.Count} examples; --shot-count asks for {shotCount}.");
+        if (examples.Count < shotCount)
+            throw new ArgumentException($"--shots: '{path}' has {examples.Count} examples; --shot-count asks for {shotCount}.");
+        examples = examples[..shotCount];
+        var questions = problems.Select(p => p.Question).ToHashSet();
+        return examples.FindIndex(e => questions.Contains(e.Question)) is >= 0 and var at
+            ? throw new ArgumentException($"--shots: example {at + 1} of '{path}' is also a problem of --{dataOption}, so the prompt would hold its "
+                + "answer. Give examples of another file, GSM8K's train.jsonl.")
+            : examples;
     }
 
     private async Task RunAsync(

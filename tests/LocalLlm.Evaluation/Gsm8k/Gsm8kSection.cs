@@ -10,7 +10,7 @@ namespace LocalLlm.Evaluation.Gsm8k;
 internal sealed class Gsm8kSection : IReportSection
 {
     /// <inheritdoc/>
-    public int Order => 600;
+    public int Order => 50;
 
     /// <inheritdoc/>
     public void Write(ReportWriter report, ResultStore store)

@@ -14,6 +14,7 @@ internal sealed class LongBenchEvaluation : IEvaluation
     // Part of the settings; raised when what is measured changes.
     private const string Version = "1";
 
+    private readonly string dataOption;
     private readonly string? data;
     private readonly string? config;
     private readonly string[]? tasks;
@@ -26,7 +27,8 @@ internal sealed class LongBenchEvaluation : IEvaluation
     {
         // The long benchmarks all have data; in one command each needs a name of its own.
         var isPart = arguments.Command == "all";
-        data = arguments.Text(isPart ? "longbench-data" : "data");
+        dataOption = isPart ? "longbench-data" : "data";
+        data = arguments.Text(dataOption);
         config = arguments.Text("config");
         if (data is null && !isPart)
         {
@@ -61,7 +63,7 @@ internal sealed class LongBenchEvaluation : IEvaluation
             return;
         }
 
-        var files = LongBenchFile.Read(data, LongBenchConfig.Read(config!), tasks, limit);
+        var files = LongBenchFile.Read(data, dataOption, LongBenchConfig.Read(config!), tasks, limit);
         foreach (var source in EngineMethods.Models(run, Name))
             await RunAsync(run, source, files, cancellationToken);
     }

@@ -15,20 +15,22 @@ internal sealed record LongBenchFile(
     /// The files of a folder, by their names; a line on the standard error for each task that cannot be scored.
     /// </summary>
     /// <param name="folder">With a file NAME.jsonl for each task, as LongBench's data.zip has it.</param>
+    /// <param name="option">The option that named it, for messages.</param>
     /// <param name="config">LongBench's configuration.</param>
     /// <param name="tasks">Only these, by their files' names; null for all.</param>
     /// <param name="limit">The most samples of each.</param>
     /// <exception cref="ArgumentException">A file is missing or wrong.</exception>
-    public static List<LongBenchFile> Read(string folder, LongBenchConfig config, IReadOnlyList<string>? tasks, int limit)
+    public static List<LongBenchFile> Read(
+        string folder, string option, LongBenchConfig config, IReadOnlyList<string>? tasks, int limit)
     {
         if (!Directory.Exists(folder))
-            throw new ArgumentException($"--data: there is no folder '{folder}'; a folder with a file TASK.jsonl for each task is needed.");
+            throw new ArgumentException($"--{option}: there is no folder '{folder}'; a folder with a file TASK.jsonl for each task is needed.");
         var names = tasks ?? [.. Directory.EnumerateFiles(folder, "*.jsonl").Select(p => Path.GetFileNameWithoutExtension(p)).Order()];
         List<LongBenchFile> files = [];
         foreach (var name in names)
         {
             var task = LongBenchTask.OfFile(name + ".jsonl") ?? throw new ArgumentException(
-                $"{(tasks is null ? "--data" : "--tasks")}: '{name}' is no LongBench task. There are "
+                $"--{(tasks is null ? option : "tasks")}: '{name}' is no LongBench task. There are "
                 + $"{string.Join(", ", LongBenchTask.All.Select(t => t.Name))}.");
             if (task.Metric is null)
             {
@@ -36,13 +38,13 @@ internal sealed record LongBenchFile(
                 continue;
             }
 
-            var samples = LongBenchSample.Read(Path.Combine(folder, name + ".jsonl"), "data").Take(limit).ToList();
+            var samples = LongBenchSample.Read(Path.Combine(folder, name + ".jsonl"), option).Take(limit).ToList();
             files.Add(new(name, task, config.Prompt(task.Name), config.MaxTokens(task.Name), samples));
         }
 
         return files.Count > 0
             ? files
-            : throw new ArgumentException($"--data: '{folder}' has no file TASK.jsonl of a task that can be scored.");
+            : throw new ArgumentException($"--{option}: '{folder}' has no file TASK.jsonl of a task that can be scored.");
     }
 
     /// <summary>A sample's prompt.</summary>

@@ -8,7 +8,7 @@ namespace LocalLlm.Evaluation.LongBench;
 internal sealed class LongBenchSection : IReportSection
 {
     /// <inheritdoc/>
-    public int Order => 700;
+    public int Order => 60;
 
     /// <inheritdoc/>
     public void Write(ReportWriter report, ResultStore store)

@@ -54,7 +54,7 @@ internal sealed class PerplexityEvaluation : IEvaluation
     private void Run(EvaluationRun run, EvaluatedModel model, int tokens, CancellationToken cancellationToken)
     {
         var step = Math.Min(stride ?? tokens, tokens);
-        var what = file is null ? "texts" : $"{Path.GetFileName(file)}, a window every {step},";
+        var what = file is null ? "Texts" : $"{Path.GetFileName(file)}, a window every {step},";
         var series = $"{what} of {tokens} tokens (version {Version})";
         // Full precision is what the others are compared with, so it is always there.
         IReadOnlyList<Method> chosen = [MethodCatalog.Dense, .. run.Methods(MethodCatalog.Main).Where(m => m != MethodCatalog.Dense)];

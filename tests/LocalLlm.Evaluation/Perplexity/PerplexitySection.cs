@@ -12,7 +12,7 @@ internal sealed class PerplexitySection : IReportSection
     private const int MostLines = 8;
 
     /// <inheritdoc/>
-    public int Order => 400;
+    public int Order => 15;
 
     /// <inheritdoc/>
     public void Write(ReportWriter report, ResultStore store)

@@ -15,7 +15,10 @@ internal static class ChartPainter
         ChartFonts.Choose();
         var (width, height) = (chart.Size.Width * PixelRatio, chart.Size.Height * PixelRatio);
         foreach (var theme in new[] { ChartTheme.Light, ChartTheme.Dark })
-            Draw(chart, theme).SavePng($"{pathWithoutEnd}-{theme.Suffix}.png", width, height);
+        {
+            using var plot = Draw(chart, theme);
+            plot.SavePng($"{pathWithoutEnd}-{theme.Suffix}.png", width, height);
+        }
     }
 
     private static Plot Draw(Chart chart, ChartTheme theme)

@@ -89,6 +89,7 @@ public class Gsm8kTests
 
     [Theory]
     [InlineData("{\"question\": \"a\", \"answer\": \"#### 1\"}\n{oops}", "line 2")]
+    [InlineData("{\"question\": \"a\"", "should be closed")]
     [InlineData("[1]", "line 1")]
     [InlineData("{\"question\": \"a\"}", "\"answer\" is missing")]
     [InlineData("{\"question\": 3, \"answer\": \"#### 1\"}", "\"question\" must be a text, got Number")]
@@ -103,6 +104,7 @@ public class Gsm8kTests
         error.Message.ShouldContain(expected);
         error.Message.ShouldContain(file.Path);
         error.Message.ShouldContain("--data");
+        error.Message.ShouldNotContain("LineNumber");
     }
 
     [Fact]

@@ -28,7 +28,7 @@ public sealed class LongBenchTests : IDisposable
         Write("qasper_e.jsonl", Sample);
         Write("trec.jsonl", Sample.Replace("null", "[\"Ann\", \"Bob\"]", StringComparison.Ordinal) + "\n" + Sample);
 
-        var files = LongBenchFile.Read(folder, Config(), null, 1);
+        var files = LongBenchFile.Read(folder, "data", Config(), null, 1);
 
         files.Select(f => f.Name).ShouldBe(["qasper_e", "trec"]);
         files[0].Task.Name.ShouldBe("qasper");
@@ -55,7 +55,7 @@ public sealed class LongBenchTests : IDisposable
     {
         Write(file, text);
 
-        var error = Should.Throw<ArgumentException>(() => LongBenchFile.Read(folder, Config(), null, 10));
+        var error = Should.Throw<ArgumentException>(() => LongBenchFile.Read(folder, "data", Config(), null, 10));
 
         error.Message.ShouldContain(expected);
         error.Message.ShouldContain(and);
