@@ -61,7 +61,7 @@ public class ReferenceLogQuantCacheTests
     {
         var shape = new KvShape(3, 1, 64, ScalarType.BFloat16, CPU);
 
-        ReferenceLogQuantCache.BitsAt(shape, Window, length).ShouldBe(3 * 2 * 64 * (long)((rows * 16.0) + (history * (2 + (24.0 / 64)))));
+        ReferenceLogQuantCache.BitsAt(shape, Window, length).ShouldBe((long)(3 * 2 * 64 * ((rows * 16.0) + (history * (2 + (24.0 / 64))))));
     }
 
     // A plain transcription of the bookkeeping, a token at a time: what attention would read, [heads, tokens, channels].
