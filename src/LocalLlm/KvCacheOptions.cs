@@ -24,6 +24,12 @@ public sealed record KvCacheOptions
     /// <summary>Bits of a key's number in a page: 2, 3 or 4.</summary>
     public int KeyBits { get; set; } = 2;
 
+    /// <summary>
+    /// Bits of a key's number in the slower half of the rotation pairs, in tiles of 16 channels: 3 or 4 where <see cref="KeyBits"/> is 2; null for as many as
+    /// <see cref="KeyBits"/>. Slow pairs tell what a token is, fast ones where it stands.
+    /// </summary>
+    public int? SlowKeyBits { get; set; }
+
     /// <summary>Bits of a value's number in a page: 2, 3 or 4.</summary>
     public int ValueBits { get; set; } = 2;
 

@@ -15,8 +15,9 @@ internal static class CodePlanes
     /// <returns>[H, KeyCodeBytes] uint8.</returns>
     public static Tensor PackKeys(PageLayout layout, Tensor keys)
     {
+        keys = PadChannels(keys, layout.Channels);
         var low = PackKeys(layout, LowBits(keys), 2);
-        return layout.KeyBits == 2 ? low : cat([low, PackKeys(layout, HighBits(keys), layout.KeyBits - 2)], 1);
+        return layout.KeyHighChannels == 0 ? low : cat([low, PackKeys(layout, HighBits(HighChannels(layout, keys, 2)), layout.SlowKeyBits - 2)], 1);
     }
 
     /// <summary>Packs the values' section.</summary>
@@ -36,16 +37,25 @@ internal static class CodePlanes
     /// <returns>[H, D, N, P] uint8: tokens stay innermost, so that the loops over them are vectorised.</returns>
     public static Tensor UnpackKeys(PageLayout layout, Tensor codes)
     {
-        var low = Plane(PageLayout.KeyOffset, 2);
-        return layout.KeyBits == 2 ? low : Joined(low, Plane(layout.KeyHighOffset, layout.KeyBits - 2));
-
-        Tensor Plane(int offset, int width)
+        var low = Plane(PageLayout.KeyOffset, 2, layout.Channels);
+        if (layout.KeyHighChannels > 0)
         {
-            var (pages, heads, lanes) = (codes.shape[0], codes.shape[1], Lanes(layout.Channels, width));
+            var high = Plane(layout.KeyHighOffset, layout.SlowKeyBits - 2, layout.KeyHighChannels);
+            if (layout.KeyHighChannels == layout.Channels)
+                low = Joined(low, high);
+            else
+                low.index_add_(1, HighIndices(layout, low.device), high.mul(Number(4, low.device)), Scalars.One);
+        }
+
+        return low.narrow(1, 0, layout.HeadDim);
+
+        Tensor Plane(int offset, int width, int channels)
+        {
+            var (pages, heads, lanes) = (codes.shape[0], codes.shape[1], Lanes(channels, width));
             // The bytes are brought into order before they are unpacked: a quarter or an eighth of the codes.
             var bytes = codes.narrow(2, offset, lanes * layout.Tokens * LaneBytes).view(pages, heads, lanes, layout.Tokens, LaneBytes)
                 .permute(1, 2, 4, 0, 3).contiguous().view(heads, lanes * LaneBytes, 1, pages * layout.Tokens);
-            return Unpack(bytes, width).view(heads, -1, pages, layout.Tokens).narrow(1, 0, layout.HeadDim);
+            return Unpack(bytes, width).view(heads, -1, pages, layout.Tokens).narrow(1, 0, channels);
         }
     }
 
@@ -67,10 +77,17 @@ internal static class CodePlanes
         }
     }
 
+    // The channels that have bits in the keys' high plane.
+    private static Tensor HighChannels(PageLayout layout, Tensor codes, long dimension) =>
+        layout.KeyHighChannels == layout.Channels ? codes : codes.index_select(dimension, HighIndices(layout, codes.device));
+
+    private static Tensor HighIndices(PageLayout layout, Device device) =>
+        tensor([.. Enumerable.Range(0, layout.Channels).Where(c => layout.IsKeyHigh(c / PageLayout.LaneCodes)).Select(c => (long)c)], device: device);
+
     // [H, P, D] → [H, bytes of the plane]: the codes of a byte are neighbouring channels, its neighbour lanes tokens.
     private static Tensor PackKeys(PageLayout layout, Tensor codes, int width)
     {
-        var (heads, lanes) = (codes.shape[0], Lanes(layout.Channels, width));
+        var (heads, lanes) = (codes.shape[0], Lanes((int)codes.shape[2], width));
         var bytes = PadChannels(codes, lanes * LaneCodes(width)).view(heads, layout.Tokens, lanes * LaneBytes, ByteCodes(width));
         return Sum(bytes, Weights(width, codes.device), 3).view(heads, layout.Tokens, lanes, LaneBytes).transpose(1, 2).reshape(heads, -1);
     }

@@ -83,7 +83,7 @@ internal sealed class KvCacheFactory
 
     private static PageFormat Format(KvCacheOptions options, KvShape shape, int pageTokens) => new(
         shape.Layers,
-        new PageLayout(pageTokens, shape.HeadDim, options.KeyBits, options.ValueBits, options.Scales),
+        new PageLayout(pageTokens, shape.HeadDim, options.KeyBits, options.ValueBits, options.Scales, options.SlowKeyBits),
         new PageLayout(pageTokens, shape.HeadDim, options.BoundaryKeyBits, options.BoundaryValueBits, options.Scales),
         options.BoundaryLayers);
 }

@@ -114,11 +114,14 @@ internal static class PageTensors
     private static (Tensor Codes, Tensor Scales) Quantize(PageLayout layout, Tensor keys, Tensor values, int layer)
     {
         var heads = keys.shape[0];
-        var (keyCodes, keyScale, keyMinimum, keysFit) = ScaleTensors.Fit(layout.Scales, keys, 1, layout.KeyMaxCode);
+        // Runs of channels with codes of the same bits.
+        var runs = KeyRuns(layout).Select(r => ScaleTensors.Fit(layout.Scales, keys.narrow(2, r.First, r.Count), 1, r.MaxCode)).ToArray();
+        var (keyCodes, keyScale, keyMinimum) = runs.Length == 1 ? (runs[0].Codes, runs[0].Scale, runs[0].Minimum)
+            : (cat([.. runs.Select(r => r.Codes)], 2), cat([.. runs.Select(r => r.Scale)], 2), cat([.. runs.Select(r => r.Minimum)], 2));
 
         var groups = Enumerable.Range(0, layout.Groups)
             .Select(g => ScaleTensors.Fit(layout.Scales, values.narrow(2, PageLayout.GroupStart(g), layout.GroupSize(g)), 2, layout.ValueMaxCode)).ToArray();
-        var fit = groups.Aggregate(keysFit, (all, g) => all.logical_and_(g.Fits));
+        var fit = runs.Concat(groups).Select(f => f.Fits).Aggregate((all, f) => all.logical_and_(f));
         if (!fit.item<bool>())
             throw Fault(layout, keys, values, layer);
 
@@ -128,6 +131,17 @@ internal static class PageTensors
             [keyScale.flatten(1), padding, keyMinimum.flatten(1), padding, .. groups.Select(g => g.Scale.flatten(1)), .. groups.Select(g => g.Minimum.flatten(1))], 1);
         var valueCodes = groups.Length == 1 ? groups[0].Codes : cat([.. groups.Select(g => g.Codes)], 2);
         return (cat([CodePlanes.PackKeys(layout, keyCodes), CodePlanes.PackValues(layout, valueCodes)], 1), scales);
+    }
+
+    private static IEnumerable<(int First, int Count, int MaxCode)> KeyRuns(PageLayout layout)
+    {
+        for (int first = 0, end; first < layout.HeadDim; first = end)
+        {
+            var maxCode = layout.KeyMaxCode(first / PageLayout.LaneCodes);
+            for (end = first; end < layout.HeadDim && layout.KeyMaxCode(end / PageLayout.LaneCodes) == maxCode;)
+                end = Math.Min(end + PageLayout.LaneCodes, layout.HeadDim);
+            yield return (first, end - first, maxCode);
+        }
     }
 
     private static (Tensor Codes, Tensor Scales) QuantizeInHostMemory(PageLayout layout, Tensor keys, Tensor values, int layer)

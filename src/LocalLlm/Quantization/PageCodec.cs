@@ -35,7 +35,7 @@ internal static class PageCodec
 
         for (var channel = 0; channel < headDim; channel++)
         {
-            var group = new NumberGroup(keys[channel..], headDim, tokens, layout.KeyMaxCode);
+            var group = new NumberGroup(keys[channel..], headDim, tokens, layout.KeyMaxCode(channel / PageLayout.LaneCodes));
             if (!TryFit(group, layout.Scales, clipSearch, out var scale))
                 throw new PageFault(true, -1, channel, group.Low, group.High).ToException(layout, layer);
             WriteScale(layout, scales, PageLayout.KeyScaleIndex + channel, scale.ScaleBits);
@@ -88,14 +88,14 @@ internal static class PageCodec
     /// <summary>The code of a key.</summary>
     public static int KeyCode(PageLayout layout, ReadOnlySpan<byte> codes, int token, int channel)
     {
-        var (low, high) = Planes(layout.KeyBits, PageLayout.KeyOffset, layout.KeyHighOffset, channel, layout.Tokens, token);
+        var (low, high) = KeyPlanes(layout, token, channel);
         return low.Get(codes) | high.Get(codes) << 2;
     }
 
     /// <summary>The code of a value.</summary>
     public static int ValueCode(PageLayout layout, ReadOnlySpan<byte> codes, int token, int channel)
     {
-        var (low, high) = Planes(layout.ValueBits, layout.ValueOffset, layout.ValueHighOffset, token, layout.Channels, channel);
+        var (low, high) = ValuePlanes(layout, token, channel);
         return low.Get(codes) | high.Get(codes) << 2;
     }
 
@@ -108,30 +108,37 @@ internal static class PageCodec
 
     private static void SetKeyCode(PageLayout layout, Span<byte> codes, int token, int channel, int code)
     {
-        var (low, high) = Planes(layout.KeyBits, PageLayout.KeyOffset, layout.KeyHighOffset, channel, layout.Tokens, token);
+        var (low, high) = KeyPlanes(layout, token, channel);
         low.Set(codes, code & 3);
         high.Set(codes, code >> 2);
     }
 
     private static void SetValueCode(PageLayout layout, Span<byte> codes, int token, int channel, int code)
     {
-        var (low, high) = Planes(layout.ValueBits, layout.ValueOffset, layout.ValueHighOffset, token, layout.Channels, channel);
+        var (low, high) = ValuePlanes(layout, token, channel);
         low.Set(codes, code & 3);
         high.Set(codes, code >> 2);
     }
 
-    // Keys: neighbouring codes of a lane are channels, neighbouring lanes tokens. Values: the other way round.
-    private static (PlaneBits Low, PlaneBits High) Planes(int bits, int lowOffset, int highOffset, int code, int laneCount, int lane)
+    // Keys: neighbouring codes of a lane are channels, neighbouring lanes tokens.
+    private static (PlaneBits Low, PlaneBits High) KeyPlanes(PageLayout layout, int token, int channel)
     {
-        return (Plane(lowOffset, 2), Plane(highOffset, bits - 2));
+        var tile = channel / PageLayout.LaneCodes;
+        var highChannel = layout.KeyHighIndex(tile) * PageLayout.LaneCodes + channel % PageLayout.LaneCodes;
+        return (Plane(PageLayout.KeyOffset, 2, channel, layout.Tokens, token),
+            Plane(layout.KeyHighOffset, layout.KeyBitsOf(tile) - 2, highChannel, layout.Tokens, token));
+    }
 
-        PlaneBits Plane(int offset, int width)
-        {
-            if (width == 0)
-                return default;
-            var perLane = 32 / width;
-            return new PlaneBits(offset + (code / perLane * laneCount + lane) * sizeof(uint), code % perLane * width, width);
-        }
+    // Values: neighbouring codes are tokens, neighbouring lanes channels.
+    private static (PlaneBits Low, PlaneBits High) ValuePlanes(PageLayout layout, int token, int channel) =>
+        (Plane(layout.ValueOffset, 2, token, layout.Channels, channel), Plane(layout.ValueHighOffset, layout.ValueBits - 2, token, layout.Channels, channel));
+
+    private static PlaneBits Plane(int offset, int width, int code, int laneCount, int lane)
+    {
+        if (width == 0)
+            return default;
+        var perLane = 32 / width;
+        return new PlaneBits(offset + (code / perLane * laneCount + lane) * sizeof(uint), code % perLane * width, width);
     }
 
     private static void WriteScale(PageLayout layout, Span<byte> scales, int index, ushort bits)

@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace LocalLlm.Quantization;
 
 /// <summary>
@@ -7,6 +9,8 @@ namespace LocalLlm.Quantization;
 /// </summary>
 internal sealed record PageLayout
 {
+    private readonly ulong keyHighTiles; // bit i: tile i of 16 channels
+
     /// <summary>Channels of a value group; one group where head_dim is smaller, and the last group holds what is left.</summary>
     public const int GroupChannels = 64;
 
@@ -22,8 +26,13 @@ internal sealed record PageLayout
     /// <param name="keyBits">Bits of a key's code: 2, 3 or 4.</param>
     /// <param name="valueBits">Bits of a value's code: 2, 3 or 4.</param>
     /// <param name="scales">How scales and minima are stored.</param>
+    /// <param name="slowKeyBits">
+    /// Bits of a key's code in the tiles of 16 channels of which at least half belong to the slower half of the rotation pairs
+    /// (<see cref="IsSlow"/>): <paramref name="keyBits"/>, or 3 or 4 beside 2; null for <paramref name="keyBits"/>.
+    /// </param>
     /// <exception cref="ArgumentOutOfRangeException">A parameter is none of these.</exception>
-    public PageLayout(int tokens, int headDim, int keyBits = 2, int valueBits = 2, KvScaleFormat scales = KvScaleFormat.Byte)
+    public PageLayout(
+        int tokens, int headDim, int keyBits = 2, int valueBits = 2, KvScaleFormat scales = KvScaleFormat.Byte, int? slowKeyBits = null)
     {
         if (tokens <= 0 || tokens % BitLaneCodes != 0)
             throw new ArgumentOutOfRangeException(nameof(tokens), tokens, "A page's token count must be a positive multiple of 32.");
@@ -31,18 +40,28 @@ internal sealed record PageLayout
             throw new ArgumentOutOfRangeException(nameof(headDim), headDim, "head_dim must be a positive multiple of 8.");
         RequireBits(keyBits, nameof(keyBits));
         RequireBits(valueBits, nameof(valueBits));
+        var slowBits = slowKeyBits ?? keyBits;
+        RequireBits(slowBits, nameof(slowKeyBits));
+        if (slowBits != keyBits && keyBits != 2)
+            throw new ArgumentOutOfRangeException(nameof(slowKeyBits), slowBits, $"Slow channels have as many bits as the others ({keyBits}), or more than 2.");
         if (!Enum.IsDefined(scales))
         {
             throw new ArgumentOutOfRangeException(
                 nameof(scales), scales, $"Scales are stored as one of {string.Join(", ", Enum.GetNames<KvScaleFormat>())}.");
         }
 
-        (Tokens, HeadDim, KeyBits, ValueBits, Scales) = (tokens, headDim, keyBits, valueBits, scales);
+        (Tokens, HeadDim, KeyBits, ValueBits, Scales, SlowKeyBits) = (tokens, headDim, keyBits, valueBits, scales, slowBits);
         Channels = (headDim + LaneCodes - 1) / LaneCodes * LaneCodes;
         Groups = (headDim + GroupChannels - 1) / GroupChannels;
 
+        for (var tile = 0; tile < Channels / LaneCodes; tile++)
+        {
+            if (slowBits > 2 && (slowBits == keyBits || IsSlow(tile, headDim)))
+                keyHighTiles |= 1UL << tile;
+        }
+
         KeyHighOffset = Channels / LaneCodes * tokens * sizeof(uint);
-        ValueOffset = KeyHighOffset + HighLanes(keyBits, Channels) * tokens * sizeof(uint);
+        ValueOffset = KeyHighOffset + HighLanes(slowBits, KeyHighChannels) * tokens * sizeof(uint);
         ValueHighOffset = ValueOffset + tokens / LaneCodes * Channels * sizeof(uint);
         CodeBytes = ValueHighOffset + HighLanes(valueBits, tokens) * Channels * sizeof(uint);
     }
@@ -53,8 +72,11 @@ internal sealed record PageLayout
     /// <summary>D: channels of a head.</summary>
     public int HeadDim { get; }
 
-    /// <summary>Bits of a key's code: 2, 3 or 4.</summary>
+    /// <summary>Bits of a key's code: 2, 3 or 4; in slow channels <see cref="SlowKeyBits"/>.</summary>
     public int KeyBits { get; }
+
+    /// <summary>Bits of a key's code in slow channels: those of <see cref="KeyBits"/>, or more.</summary>
+    public int SlowKeyBits { get; }
 
     /// <summary>Bits of a value's code: 2, 3 or 4.</summary>
     public int ValueBits { get; }
@@ -68,8 +90,8 @@ internal sealed record PageLayout
     /// <summary>G: groups of value channels, ⌈D/64⌉.</summary>
     public int Groups { get; }
 
-    /// <summary>The highest code of a key: 3, 7 or 15.</summary>
-    public int KeyMaxCode => (1 << KeyBits) - 1;
+    /// <summary>Channels whose codes have bits in the keys' high plane, whole tiles of 16, in the order of the channels.</summary>
+    public int KeyHighChannels => BitOperations.PopCount(keyHighTiles) * LaneCodes;
 
     /// <summary>The highest code of a value: 3, 7 or 15.</summary>
     public int ValueMaxCode => (1 << ValueBits) - 1;
@@ -77,7 +99,9 @@ internal sealed record PageLayout
     /// <summary>Byte offset of the keys' low plane, uint32 [D'/16][P].</summary>
     public static int KeyOffset => 0;
 
-    /// <summary>Byte offset of the keys' high plane: nothing for 2 bits, uint32 [⌈D'/32⌉][P] for 3, [D'/16][P] for 4.</summary>
+    /// <summary>
+    /// Byte offset of the keys' high plane over the H <see cref="KeyHighChannels"/>: nothing for 2 bits, uint32 [⌈H/32⌉][P] for 3, [H/16][P] for 4.
+    /// </summary>
     public int KeyHighOffset { get; }
 
     /// <summary>Byte offset of the values' low plane, uint32 [P/16][D'].</summary>
@@ -130,6 +154,30 @@ internal sealed record PageLayout
 
     /// <summary>Bytes of a whole page: <paramref name="layers"/> layers of <paramref name="kvHeads"/> KV heads, and the positions.</summary>
     public long PageBytes(int layers, int kvHeads) => (long)layers * kvHeads * HeadBytes + PositionBytes;
+
+    /// <summary>True if a tile of 16 channels has bits in the keys' high plane.</summary>
+    public bool IsKeyHigh(int tile) => (keyHighTiles >> tile & 1) != 0;
+
+    /// <summary>Bits of the codes of a tile of 16 key channels.</summary>
+    public int KeyBitsOf(int tile) => IsKeyHigh(tile) ? SlowKeyBits : 2;
+
+    /// <summary>The highest code of a tile's keys: 3, 7 or 15.</summary>
+    public int KeyMaxCode(int tile) => (1 << KeyBitsOf(tile)) - 1;
+
+    /// <summary>The place of a tile among those of the keys' high plane.</summary>
+    public int KeyHighIndex(int tile) => BitOperations.PopCount(keyHighTiles & ((1UL << tile) - 1));
+
+    /// <summary>
+    /// True if at least half of a tile's channels belong to the slower half of the rotation pairs (i, i + D/2): i ≥ D/4. Slow pairs turn little
+    /// over a context, so what a token is rather than where it stands is told by them (Barbero et al., arXiv 2410.06205).
+    /// </summary>
+    public static bool IsSlow(int tile, int headDim)
+    {
+        var (slow, all) = (0, 0);
+        for (var channel = tile * LaneCodes; channel < Math.Min((tile + 1) * LaneCodes, headDim); channel++, all++)
+            slow += channel % (headDim / 2) >= headDim / 4 ? 1 : 0;
+        return 2 * slow >= all;
+    }
 
     /// <summary>First channel of value group <paramref name="group"/>.</summary>
     public static int GroupStart(int group) => group * GroupChannels;

@@ -33,6 +33,8 @@ internal static class MethodCatalog
         Variant("w32", "W = 32", o => o.Window = 32),
         Variant("w128", "W = 128", o => o.Window = 128),
         Variant("k3", "3-bit keys", o => o.KeyBits = 3),
+        Variant("s3", "3-bit keys in slow channels", o => o.SlowKeyBits = 3),
+        Variant("s4", "4-bit keys in slow channels", o => o.SlowKeyBits = 4),
         Variant("v3", "3-bit values", o => o.ValueBits = 3),
         Variant("k4", "4-bit keys", o => o.KeyBits = 4),
         Variant("half", "16-bit scales", o => o.Scales = KvScaleFormat.Half),

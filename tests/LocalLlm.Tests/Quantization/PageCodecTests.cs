@@ -84,7 +84,7 @@ public class PageCodecTests
                 for (var i = 0; i < count; i++)
                 {
                     var (t, c) = (i / headDim, i % headDim);
-                    Check(scaled[i], page.Keys[i], page.Scale(PageLayout.KeyScaleIndex + c, layout.KeyMinimumIndex + c), layout.KeyMaxCode);
+                    Check(scaled[i], page.Keys[i], page.Scale(PageLayout.KeyScaleIndex + c, layout.KeyMinimumIndex + c), layout.KeyMaxCode(c / 16));
                     var group = c / 64 * tokens + t;
                     Check(values[i], page.Values[i], page.Scale(layout.ValueScaleIndex + group, layout.ValueMinimumIndex + group), layout.ValueMaxCode);
                 }

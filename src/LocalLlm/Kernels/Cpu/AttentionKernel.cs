@@ -178,9 +178,7 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
             return LoadRows(source, kvHead, first, tokens, queries.HeadDim, channels, scratch.Keys);
         var scales = (byte*)source.Scales + (kvHead * source.ScaleHeadBytes) + (tile * source.ScaleStepBytes);
         CacheLines.Prefetch(scales + source.ScaleStepBytes, 2 * channels * layout!.ScaleElementBytes);
-        PageScales.Decode<TLanes>(
-            layout.Scales, scales, scales + (channels * layout.ScaleElementBytes), channels, layout.KeyMaxCode, scratch.KeyScales,
-            scratch.KeyScales + channels);
+        PageScales.DecodeKeys<TLanes>(layout, scales, scratch.KeyScales, scratch.KeyScales + channels);
         return (byte*)source.Data + (kvHead * source.HeadBytes) + (tile * source.StepBytes);
     }
 
@@ -223,9 +221,15 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
         FoldScales(query, scratch.QueryStride, scratch.KeyScales, layout!.Channels, layout.Channels, count, scratch, sums, VectorFloats, add: false);
         for (var i = 0; i < count; i++)
             bias[i] = TLanes.Sum(TLanes.Load(sums + (i * VectorFloats)));
-        AddPlanes(
-            (byte*)keys, layout.KeyHighOffset, layout.KeyBits, layout.Tokens, layout.Channels, scratch, scores, MaxTileTokens, count, 0, padded,
-            Ahead(source, row), overwrite: true);
+        CodePlanes.Add<TLanes>(
+            (uint*)keys, layout.Tokens, layout.Channels / CodePlanes.TwoBitCodes, 2, 1, scratch.Coefficients, scratch.CoefficientStride, scores, MaxTileTokens, count, 0,
+            padded, Ahead(source, row), overwrite: true);
+        if (layout.KeyHighChannels == 0)
+            return;
+        if (layout.KeyHighChannels < layout.Channels)
+            GatherHigh(layout, scratch, count);
+        AddHighPlane((byte*)keys + layout.KeyHighOffset, layout.SlowKeyBits, layout.Tokens, layout.KeyHighChannels, scratch, scores, MaxTileTokens, count, 0, padded,
+            Ahead(source, row));
     }
 
     // state.Output[row + i][c] += Σ_t p·v, the probabilities being in the scratch's scores.
@@ -264,11 +268,35 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
             (uint*)codes, rowLanes, codesOfLane / CodePlanes.TwoBitCodes, 2, 1, scratch.Coefficients, scratch.CoefficientStride, sums, sumStride, count, first, lanes,
             ahead, overwrite);
         if (bits > 2)
+            AddHighPlane(codes + highOffset, bits, rowLanes, codesOfLane, scratch, sums, sumStride, count, first, lanes, ahead);
+    }
+
+    private static void AddHighPlane(
+        byte* codes, int bits, int rowLanes, int codesOfLane, AttentionScratch scratch, float* sums, int sumStride, int count, int first, int lanes, nint ahead)
+    {
+        var laneCodes = bits == 3 ? CodePlanes.OneBitCodes : CodePlanes.TwoBitCodes;
+        CodePlanes.Add<TLanes>(
+            (uint*)codes, rowLanes, (codesOfLane + laneCodes - 1) / laneCodes, bits - 2, 4, scratch.Coefficients, scratch.CoefficientStride,
+            sums, sumStride, count, first, lanes, ahead);
+    }
+
+    // Moves the coefficients of the channels with high bits to the front, in their order; behind them zeros up to a whole lane.
+    private static void GatherHigh(PageLayout layout, AttentionScratch scratch, int queries)
+    {
+        var high = layout.KeyHighChannels;
+        for (var q = 0; q < queries; q++)
         {
-            var laneCodes = bits == 3 ? CodePlanes.OneBitCodes : CodePlanes.TwoBitCodes;
-            CodePlanes.Add<TLanes>(
-                (uint*)(codes + highOffset), rowLanes, (codesOfLane + laneCodes - 1) / laneCodes, bits - 2, 4, scratch.Coefficients, scratch.CoefficientStride,
-                sums, sumStride, count, first, lanes, ahead);
+            var coefficients = scratch.Coefficients + (q * scratch.CoefficientStride);
+            for (var (tile, next) = (0, 0); next < high; tile++)
+            {
+                if (!layout.IsKeyHigh(tile))
+                    continue;
+                new Span<float>(coefficients + (tile * PageLayout.LaneCodes), PageLayout.LaneCodes).CopyTo(new Span<float>(coefficients + next, PageLayout.LaneCodes));
+                next += PageLayout.LaneCodes;
+            }
+
+            if (high % CodePlanes.OneBitCodes != 0)
+                new Span<float>(coefficients + high, PageLayout.LaneCodes).Clear();
         }
     }
 

@@ -70,7 +70,7 @@ internal static unsafe class PageQuantizer
         var memory = stackalloc byte[tokens * LaneTile.Lanes * sizeof(float) + Alignment];
         var rows = Aligned(memory);
         var tile = new LaneTile(rows, tokens);
-        if (layout.KeyBits == 3) // half of its last lanes may hold no channel
+        if (layout.SlowKeyBits == 3) // half of its last lanes may hold no channel
             new Span<byte>(codes + layout.KeyHighOffset, layout.ValueOffset - layout.KeyHighOffset).Clear();
 
         for (var channel = 0; channel < layout.Channels; channel += LaneTile.Lanes)
@@ -82,16 +82,17 @@ internal static unsafe class PageQuantizer
                 (isWhole ? TLoader.Load16(source) : TLoader.Load8(source)).StoreAligned(rows + token * LaneTile.Lanes);
             }
 
-            if (!TryFit(tile, layout.Scales, layout.KeyMaxCode, clipSearch, out var fit, out var lane, out var range))
+            var index = channel / LaneTile.Lanes;
+            if (!TryFit(tile, layout.Scales, layout.KeyMaxCode(index), clipSearch, out var fit, out var lane, out var range))
             {
                 fault = new PageFault(true, -1, channel + lane, range.Low, range.High);
                 return false;
             }
 
             StoreScales(layout, scales, PageLayout.KeyScaleIndex + channel, layout.KeyMinimumIndex + channel, fit);
-            var low = (uint*)(codes + PageLayout.KeyOffset) + channel / LaneTile.Lanes * tokens;
-            var high = HighLanes(codes + layout.KeyHighOffset, layout.KeyBits, channel / LaneTile.Lanes, tokens);
-            tile.Pack(fit, layout.KeyBits, low, high);
+            var low = (uint*)(codes + PageLayout.KeyOffset) + index * tokens;
+            var high = HighLanes(codes + layout.KeyHighOffset, layout.SlowKeyBits, layout.KeyHighIndex(index), tokens);
+            tile.Pack(fit, layout.KeyBitsOf(index), low, high);
         }
 
         fault = default;

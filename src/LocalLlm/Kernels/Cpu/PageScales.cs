@@ -8,6 +8,27 @@ namespace LocalLlm.Kernels.Cpu;
 /// </summary>
 internal static unsafe class PageScales
 {
+    /// <summary>Decodes the scales and minima of a page's keys, whose channels may have codes of different bits.</summary>
+    /// <param name="layout">The layout.</param>
+    /// <param name="scales">The keys' section of a head's scale record.</param>
+    /// <param name="scaleValues">Receives the D' scales.</param>
+    /// <param name="middleValues">Receives the D' middles.</param>
+    public static void DecodeKeys<TLanes>(PageLayout layout, byte* scales, float* scaleValues, float* middleValues)
+        where TLanes : unmanaged, ILanes<TLanes>
+    {
+        var (tiles, bytes) = (layout.Channels / PageLayout.LaneCodes, layout.ScaleElementBytes);
+        for (int first = 0, end; first < tiles; first = end)
+        {
+            var bits = layout.KeyBitsOf(first);
+            for (end = first + 1; end < tiles && layout.KeyBitsOf(end) == bits;)
+                end++;
+            var channel = first * PageLayout.LaneCodes;
+            Decode<TLanes>(
+                layout.Scales, scales + (channel * bytes), scales + ((layout.KeyMinimumIndex + channel) * bytes), (end - first) * PageLayout.LaneCodes,
+                layout.KeyMaxCode(first), scaleValues + channel, middleValues + channel);
+        }
+    }
+
     /// <summary>Decodes a run of scales and the run of minima that belongs to it.</summary>
     /// <param name="format">How they are stored.</param>
     /// <param name="scales">The first scale, <paramref name="count"/> of them.</param>
