@@ -12,7 +12,7 @@ internal static class AttentionCharts
     {
         Title = $"Spikes by distance, {name}",
         X = new(DistanceLabel, AxisScale.Log2),
-        Y = new("a query and head", Least: 0),
+        Y = new("spikes, or share, a query and head", Least: 0),
         Lines =
         [
             ByOctave("spikes in the octave", texts, of => of.Average(o => o.Spikes)),
@@ -43,8 +43,11 @@ internal static class AttentionCharts
             Title = $"Attention on the tokens kept, {name}",
             X = new("tokens so far", AxisScale.Log2),
             Y = new("% of the attention", Least: 0, Most: 100),
-            Lines = [.. Selections.Names.Select(s => new LineSeries(s, [.. coverages[s].GroupBy(c => c.Length).OrderBy(g => g.Key).Select(Mean)]))],
+            Lines = [.. Selections.Names.Select(Line)],
         };
+
+        LineSeries Line(string selection) =>
+            new(selection, [.. coverages[selection].GroupBy(c => c.Length).OrderBy(g => g.Key).Select(Mean)]);
 
         static ChartPoint Mean(IGrouping<int, CoverageResult> of) => new(of.Key, 100 * of.Average(c => c.Share));
     }

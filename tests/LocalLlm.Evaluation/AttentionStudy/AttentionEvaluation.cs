@@ -121,7 +121,8 @@ internal sealed class AttentionEvaluation : IEvaluation
     }
 
     private static OutputErrorResult Measure(
-        AttentionRecording recording, EvaluatedModel model, Method method, IReadOnlyList<int> promptEnds, CancellationToken cancellationToken)
+        AttentionRecording recording, EvaluatedModel model, Method method, IReadOnlyList<int> promptEnds,
+        CancellationToken cancellationToken)
     {
         var caches = method.For(model.Shape);
         using var cache = caches.Create();

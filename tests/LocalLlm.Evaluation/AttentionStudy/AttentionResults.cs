@@ -31,7 +31,8 @@ internal sealed record HeadReach(int Layer, int Head, double Mean, int Within95)
 internal sealed record CoverageResult(string Selection, int Length, int Kept, double Share);
 
 /// <summary>
-/// Kurtosis of a layer's keys (3 for a normal distribution): of all numbers of a head, which outlier channels raise, and of each channel by itself.
+/// Kurtosis of a layer's keys (3 for a normal distribution): of all numbers of a head, which outlier channels raise, and of each
+/// channel by itself.
 /// </summary>
 /// <param name="Layer">The layer.</param>
 /// <param name="Numbers">Of a head's numbers, mean over heads.</param>

@@ -21,16 +21,14 @@ internal sealed class AttentionSection : IReportSection
             return;
         }
 
-        report.Text("Recorded from full precision, then looked at query by query; the queries of a text's second half, so that all can look "
-            + "as far. A spike is a token with more than 1% of a query's attention. If spikes thin out with the logarithm of the distance, as "
-            + "the paper has it, each octave of distances holds about as many. The last octave is the last that lies whole within half of the "
-            + "text.");
+        report.Text("Recorded from full precision, then looked at query by query; the queries of a text's second half, so that all can "
+            + "look as far. A spike is a token with more than 1% of a query's attention. If spikes thin out with the logarithm of the "
+            + "distance, as the paper has it, each octave of distances holds about as many. The last octave shown is the last that lies "
+            + "whole within half of the text.");
         var errors = Current<OutputErrorResult>(store, AttentionEvaluation.OutputErrors);
         var pairErrors = Current<OutputErrorResult>(store, AttentionEvaluation.PairErrors);
         foreach (var group in looks.GroupBy(l => (l.Key.Model, l.Value.Tokens)))
-        {
             Write(report, group.Key, [.. group.Select(g => g.Value)], Of(pairErrors, group.Key), Of(errors, group.Key));
-        }
     }
 
     private static List<(ResultKey Key, T Value)> Current<T>(ResultStore store, string evaluation)
@@ -61,10 +59,10 @@ internal sealed class AttentionSection : IReportSection
             PictureName("coverage"), AttentionCharts.Coverage(name, texts),
             "Share of the attention that goes to the tokens each way of selecting keeps, by the length of the context.");
         report.Table(AttentionTables.Coverage(
-            "Share of the attention (%) on the tokens that a way of selecting keeps in full precision, as many each (the last column, length by "
-            + "length); of the 16 queries after each length, which see themselves too. KIVI's residual grows from nothing to twice as many tokens "
-            + "and is emptied; this is the mean over all its sizes. H2O is idealised: it ranks tokens by all attention so far and can take "
-            + "back one that it once dropped. The best possible chooses anew for each query.",
+            "Share of the attention (%) on the tokens that a way of selecting keeps in full precision, as many each (the last column, "
+            + "length by length); of the 16 queries after each length, which see themselves too. KIVI's residual grows from nothing to "
+            + "twice as many tokens and is emptied; this is the mean over all its sizes. H2O is idealised: it ranks by all attention so "
+            + "far and never loses a token. The best possible chooses anew for each query.",
             texts));
         if (pairErrors.Count > 0)
         {
@@ -73,17 +71,17 @@ internal sealed class AttentionSection : IReportSection
                 "Error of attention outputs when the tokens not selected are quantised or evicted; the figures are in the table below.");
             report.Table(AttentionTables.Pairs(
                 "The paper's table 2: L1 norm of the error of attention outputs over that of the outputs, when the tokens not selected are "
-                + "quantised (2 bits, 16-bit scales of the range) or evicted. Of LogQuant (W = 64) and of the recent tokens, as many at every "
-                + "length, both keep the same tokens; KIVI's residual is as many on average. The paper's model and texts are others, so its "
-                + "errors are compared as multiples of its first row:",
+                + "quantised (2 bits, 16-bit scales of the range) or evicted. LogQuant (W = 64) and the recent tokens are as many at every "
+                + "length, and the same tokens quantised or evicted; KIVI's residual is as many on average. The paper's model and texts "
+                + "are others, so its errors are compared as multiples of its first row:",
                 pairErrors));
         }
 
         if (errors.Count > 0)
         {
             report.Table(AttentionTables.Errors(
-                "The methods at about equal bytes: L1 norm of the error over that of the outputs (%), each layer given the full-precision queries, "
-                + "keys and values:",
+                "The methods at bytes as equal as their windows allow: L1 norm of the error over that of the outputs (%), each "
+                + "layer given the full-precision queries, keys and values:",
                 errors));
         }
 

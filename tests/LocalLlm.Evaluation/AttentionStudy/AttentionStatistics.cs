@@ -124,8 +124,8 @@ internal static class AttentionStatistics
     }
 
     /// <summary>
-    /// The share of the attention that KIVI's residual gets, mean over the queries and over its phases: the last 0, 1, … 2·budget tokens, each as
-    /// often, which are the budget on average.
+    /// The share of the attention that KIVI's residual gets, mean over the queries and over its phases: the last 0, 1, … 2·budget tokens,
+    /// each as often, which are the budget on average.
     /// </summary>
     /// <param name="attention">Of each query to the tokens so far: [n, T].</param>
     /// <param name="budget">Tokens kept on average.</param>

@@ -28,9 +28,9 @@ internal static class AttentionTables
         {
             var of = texts.Select(t => t.Octaves[octave]).ToList();
             table.Add(
-                ("distance", OctaveName(octave)), ("spikes", of.Average(o => o.Spikes)), ("% of the attention", 100 * of.Average(o => o.Mass)),
-                ("lower quartile", of.Average(o => o.Lower)), ("median", of.Average(o => o.Median)),
-                ("upper quartile", of.Average(o => o.Upper)), ("most", of.Max(o => o.Most)));
+                ("distance", OctaveName(octave)), ("spikes", of.Average(o => o.Spikes)),
+                ("% of the attention", 100 * of.Average(o => o.Mass)), ("lower quartile", of.Average(o => o.Lower)),
+                ("median", of.Average(o => o.Median)), ("upper quartile", of.Average(o => o.Upper)), ("most", of.Max(o => o.Most)));
         }
 
         return table;

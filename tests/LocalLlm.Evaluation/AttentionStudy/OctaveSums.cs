@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Evaluation.AttentionStudy;
 
 /// <summary>
-/// Sums over heads by octaves of distance, of the queries of the text's second half. Octaves that reach farther than all of these queries can look
-/// are left out: in a part of an octave there are fewer spikes because there are fewer tokens.
+/// Sums over heads by octaves of distance, of the queries of the text's second half. Octaves that reach farther than all of these queries
+/// can look are left out: in a part of an octave there are fewer spikes because there are fewer tokens.
 /// </summary>
 internal sealed class OctaveSums
 {
@@ -87,7 +87,8 @@ internal sealed class OctaveSums
             var sample = samples[octave];
             sample.Sort();
             return new(
-                spikes.Sum(s => s[octave]) / queries, mass[octave] / queries, At(sample, 0.25), At(sample, 0.5), At(sample, 0.75), most[octave]);
+                spikes.Sum(s => s[octave]) / queries, mass[octave] / queries,
+                At(sample, 0.25), At(sample, 0.5), At(sample, 0.75), most[octave]);
         }
     }
 

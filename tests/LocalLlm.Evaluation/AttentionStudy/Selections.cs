@@ -1,5 +1,5 @@
-using LocalLlm.KvCache;
 using LocalLlm.Evaluation.Methods;
+using LocalLlm.KvCache;
 
 namespace LocalLlm.Evaluation.AttentionStudy;
 
@@ -16,8 +16,8 @@ internal static class Selections
         ["LogQuant", "Recent", "Sink + recent", Kivi, "H2O, idealised", "Random", "Best possible"];
 
     /// <summary>
-    /// The tokens that each way keeps of the first <paramref name="length"/>. Not among them: the best possible, which is another for each query, and
-    /// KIVI's residual, whose size depends on its phase.
+    /// The tokens that each way keeps of the first <paramref name="length"/>. Not among them: the best possible, which is another for each
+    /// query, and KIVI's residual, whose size depends on its phase.
     /// </summary>
     /// <param name="length">Tokens so far.</param>
     /// <param name="window">W of LogQuant, which decides how many tokens are kept.</param>
@@ -36,8 +36,8 @@ internal static class Selections
     }
 
     /// <summary>
-    /// H2O (arXiv 2306.14048): half of the budget the most recent tokens, half those with the most accumulated attention of the others. Idealised: it
-    /// ranks by the attention of all queries so far to all tokens, while H2O loses a token for ever once it ranks low.
+    /// H2O (arXiv 2306.14048): half of the budget the most recent tokens, half those with the most accumulated attention of the others.
+    /// Idealised: it ranks by the attention of all queries so far to all tokens, while H2O loses a token for ever once it ranks low.
     /// </summary>
     public static int[] HeavyHitters(int length, int budget, ReadOnlySpan<float> accumulated)
     {

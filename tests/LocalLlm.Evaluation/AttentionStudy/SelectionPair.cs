@@ -4,8 +4,8 @@ using LocalLlm.KvCache;
 namespace LocalLlm.Evaluation.AttentionStudy;
 
 /// <summary>
-/// The paper's table 2: tokens selected for full precision, and the others quantised (2 bits, 16-bit scales of the range) or dropped. Of each
-/// selection both keep the same tokens at every length.
+/// The paper's table 2: tokens selected for full precision, and the others quantised (2 bits, 16-bit scales of the range) or dropped. A
+/// selection that has both keeps the same tokens at every length.
 /// </summary>
 /// <param name="Method">The cache; its id is stored with the results.</param>
 /// <param name="PaperError">The paper's L1 error for it, from a model and texts of its own; null if it has none.</param>
@@ -14,8 +14,8 @@ internal sealed record SelectionPair(Method Method, double? PaperError)
     private const int Window = 64;
 
     /// <summary>
-    /// The rows, the first being what the others are compared with. Recent tokens are as many as LogQuant's at every length; KIVI's residual, which
-    /// grows from 1 token to R, is as many on average.
+    /// The rows, the first being what the others are compared with. Recent tokens are as many as LogQuant's at every length; KIVI's
+    /// residual, which grows from 1 token to R, is as many on average.
     /// </summary>
     public static IReadOnlyList<SelectionPair> All { get; } =
     [
@@ -30,7 +30,11 @@ internal sealed record SelectionPair(Method Method, double? PaperError)
     {
         var options = new KvCacheOptions
         {
-            Kind = kind, Window = window, PageTokens = Window, Scales = KvScaleFormat.Half, ClipSearch = false,
+            Kind = kind,
+            Window = window,
+            PageTokens = Window,
+            Scales = KvScaleFormat.Half,
+            ClipSearch = false,
         };
         return new(new Method(id, label, MethodFamily.Baseline, options), paperError);
     }
