@@ -8,15 +8,22 @@ using static TorchSharp.torch;
 namespace LocalLlm.Evaluation.AttentionStudy;
 
 /// <summary>
-/// Where models look, what selections of tokens catch of it, and what methods do to the output of attention: the paper's figures 1, 3, 4, 5 and
-/// table 2 on the models given.
+/// Where models look, what selections of tokens catch of it, and what methods do to the output of attention: the paper's figures 1, 3, 4, 5
+/// and table 2 on the models given.
 /// </summary>
 internal sealed class AttentionEvaluation : IEvaluation
 {
     /// <summary>The command.</summary>
     public const string Command = "attention";
 
-    private const string Version = "v1";
+    /// <summary>The name under which the methods' errors are stored.</summary>
+    public const string OutputErrors = "attention-errors";
+
+    /// <summary>The name under which the errors of <see cref="SelectionPair"/> are stored.</summary>
+    public const string PairErrors = "attention-pairs";
+
+    // The first word of the settings; raised when what is measured changes.
+    private const string Version = "v2";
     private const int LeastTokens = 512, MostTokens = 16384; // all pairs of tokens of a head are held at once
 
     private readonly int[] lengths;
@@ -49,41 +56,58 @@ internal sealed class AttentionEvaluation : IEvaluation
         return Task.CompletedTask;
     }
 
+    /// <summary>True for a result that this version of the study stored.</summary>
+    public static bool IsCurrent(ResultKey key) => key.Settings.StartsWith(Version + " ", StringComparison.Ordinal);
+
     private void Run(EvaluationRun run, EvaluatedModel model, int tokens, CancellationToken cancellationToken)
     {
-        var methods = MethodCatalog.EqualBytes([.. run.Methods(MethodCatalog.Main).Where(m => m != MethodCatalog.Dense)], model.Shape, tokens);
+        var chosen = run.Methods(MethodCatalog.Main)
+            .Where(m => m != MethodCatalog.Dense && 2 * m.Options.BoundaryLayers <= model.Shape.Layers).ToList();
         var window = MethodCatalog.Ours.Options.Window;
-        using var progress = run.Begin($"{Command} {model.Name} {tokens}", texts * (methods.Count + 1));
-        var (looks, errors) = (new List<AttentionResult>(), new List<(Method Method, OutputErrorResult Result)>());
+        IReadOnlyList<Method>? methods = null;
+        List<AttentionResult> looks = [];
+        List<(string Method, OutputErrorResult Result)> errors = [], pairErrors = [];
+        using var progress = run.Begin($"{Command} {model.Name} {tokens}", texts * (1 + SelectionPair.All.Count + chosen.Count));
         foreach (var text in TextSource.Texts(model, file, texts, tokens))
         {
+            // One window for all texts, so that they can be averaged.
+            methods ??= MethodCatalog.EqualBytes(chosen, model.Shape, tokens, text.PromptEnds);
             AttentionRecording? recording = null;
             try
             {
                 var settings = $"{Version} W={window} {text.Name}";
                 var key = new ResultKey(Command, model.Name, model.Fingerprint, MethodCatalog.Dense.Id, "dense", settings);
-                looks.Add(Stored(key, () => AttentionStatistics.Of(Recording(text), window, cancellationToken)));
+                looks.Add(Stored(key, () => AttentionStatistics.Of(Recording(), window, cancellationToken)));
                 progress.Advance();
+                foreach (var pair in SelectionPair.All)
+                    pairErrors.Add((pair.Method.Id, Error(PairErrors, pair.Method, settings)));
                 foreach (var method in methods)
-                {
-                    var own = new ResultKey(OutputErrors, model.Name, model.Fingerprint, method.Id, method.Parameters, settings);
-                    errors.Add((method, Stored(own, () => Measure(Recording(text), model, method, cancellationToken))));
-                    progress.Advance(method.Id);
-                }
+                    errors.Add((method.Id, Error(OutputErrors, method, settings)));
             }
             finally
             {
                 recording?.Dispose();
             }
 
-            AttentionRecording Recording(EvaluatedText of) => recording ??= new AttentionRecording(model, of.Ids, cancellationToken);
+            AttentionRecording Recording() => recording ??= new AttentionRecording(model, text.Ids, cancellationToken);
+
+            OutputErrorResult Error(string evaluation, Method method, string settings)
+            {
+                var own = new ResultKey(evaluation, model.Name, model.Fingerprint, method.Id, method.Parameters, settings);
+                var result = Stored(own, () => Measure(Recording(), model, method, text.PromptEnds, cancellationToken));
+                progress.Advance(method.Id);
+                return result;
+            }
         }
 
-        run.Write(AttentionTables.Reach($"attention, {model.Name}, {tokens} tokens: how far heads look", looks));
-        run.Write(AttentionTables.Octaves($"attention, {model.Name}, {tokens} tokens: by distance", looks));
-        run.Write(AttentionTables.Coverage($"attention, {model.Name}, {tokens} tokens: % of the attention on the tokens that are kept", looks));
-        run.Write(AttentionTables.Errors($"attention, {model.Name}, {tokens} tokens: L1 error of the outputs, %", errors.Select(e => (e.Method.Id, e.Result))));
-        run.Write(AttentionTables.Kurtosis($"attention, {model.Name}, {tokens} tokens: kurtosis of keys", looks));
+        var title = $"attention, {model.Name}, {tokens} tokens";
+        run.Write(AttentionTables.Reach($"{title}: how far heads look", looks));
+        run.Write(AttentionTables.Octaves($"{title}: by distance", looks));
+        run.Write(AttentionTables.LayerSpikes($"{title}: spikes by distance, a query and head", looks));
+        run.Write(AttentionTables.Coverage($"{title}: % of the attention on the tokens that are kept", looks));
+        run.Write(AttentionTables.Pairs($"{title}: L1 error of the outputs, the other tokens quantised or evicted", pairErrors));
+        run.Write(AttentionTables.Errors($"{title}: L1 error of the outputs, %", errors));
+        run.Write(AttentionTables.Kurtosis($"{title}: kurtosis of keys", looks));
 
         T Stored<T>(ResultKey key, Func<T> make)
             where T : class
@@ -96,16 +120,16 @@ internal sealed class AttentionEvaluation : IEvaluation
         }
     }
 
-    /// <summary>The name under which the methods' errors are stored.</summary>
-    public const string OutputErrors = "attention-errors";
-
-    private static OutputErrorResult Measure(AttentionRecording recording, EvaluatedModel model, Method method, CancellationToken cancellationToken)
+    private static OutputErrorResult Measure(
+        AttentionRecording recording, EvaluatedModel model, Method method, IReadOnlyList<int> promptEnds,
+        CancellationToken cancellationToken)
     {
         var caches = method.For(model.Shape);
         using var cache = caches.Create();
         var (errors, outputs) = (new double[recording.Layers.Count], new double[recording.Layers.Count]);
         recording.Replay(
             cache,
+            promptEnds,
             (layer, start, output) =>
             {
                 using var scope = NewDisposeScope();
@@ -114,7 +138,7 @@ internal sealed class AttentionEvaluation : IEvaluation
                 outputs[layer] += expected.abs().sum().ToDouble();
             },
             cancellationToken);
-        var bits = caches.BitsOver(recording.Tokens);
+        var bits = caches.BitsOver(recording.Tokens, promptEnds);
         return new(recording.Tokens, [.. errors.Zip(outputs, (e, o) => e / o)], bits.Average, bits.Peak);
     }
 }

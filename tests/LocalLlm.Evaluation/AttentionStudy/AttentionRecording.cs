@@ -15,7 +15,9 @@ namespace LocalLlm.Evaluation.AttentionStudy;
 /// <param name="SlidingWindow">Positions that the layer attends to; null for all.</param>
 internal sealed record RecordedLayer(Tensor Queries, Tensor Keys, Tensor Values, Tensor Outputs, double Scale, int? SlidingWindow);
 
-/// <summary>Records the attention of a model over a text, and replays it through other caches: what differs then is the cache alone, layer by layer.</summary>
+/// <summary>
+/// Records the attention of a model over a text, and replays it through other caches: what differs then is the cache alone, layer by layer.
+/// </summary>
 internal sealed class AttentionRecording : IDisposable
 {
     private const int ChunkTokens = 256;
@@ -58,30 +60,37 @@ internal sealed class AttentionRecording : IDisposable
     public IReadOnlyList<RecordedLayer> Layers => layers;
 
     /// <summary>
-    /// Gives the recorded queries, keys and values to another cache, as its owner would, and hands each layer's outputs of each chunk over: layer, first token,
-    /// [n, Hq, D].
+    /// Gives the recorded queries, keys and values to another cache, as its owner would, and hands each layer's outputs of each chunk over.
     /// </summary>
-    public void Replay(IKvCache cache, Action<int, int, Tensor> consume, CancellationToken cancellationToken)
+    /// <param name="cache">Empty.</param>
+    /// <param name="promptEnds">Lengths at which a prompt ends, ascending; the cache is told.</param>
+    /// <param name="consume">Gets the layer, the index of the chunk's first token and [n, Hq, D], which is freed after the call.</param>
+    /// <param name="cancellationToken">Ends the run between two chunks.</param>
+    public void Replay(
+        IKvCache cache, IReadOnlyList<int> promptEnds, Action<int, int, Tensor> consume, CancellationToken cancellationToken)
     {
         using var noGradient = no_grad();
-        for (var start = 0; start < Tokens; start += ChunkTokens)
+        for (var start = 0; start < Tokens; start = cache.Length)
         {
             cancellationToken.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
-            var count = Math.Min(ChunkTokens, Tokens - start);
+            var nextEnd = promptEnds.FirstOrDefault(e => e > start, Tokens);
+            var count = Math.Min(ChunkTokens, Math.Min(Tokens, nextEnd) - start);
             var batch = BatchOf(cache, new int[count]);
             for (var index = 0; index < layers.Count; index++)
             {
                 var layer = layers[index];
                 var output = model.Attention.Attend(
-                    index, layer.Queries.narrow(0, start, count), layer.Keys.narrow(0, start, count), layer.Values.narrow(0, start, count), layer.Scale,
-                    layer.SlidingWindow, batch);
+                    index, layer.Queries.narrow(0, start, count), layer.Keys.narrow(0, start, count), layer.Values.narrow(0, start, count),
+                    layer.Scale, layer.SlidingWindow, batch);
                 if (batch.Slices[0].Fault is { } fault)
                     throw fault;
                 consume(index, start, output);
             }
 
             cache.Commit(batch.Slices[0].Plan);
+            if (promptEnds.Contains(cache.Length))
+                cache.EndPrompt();
         }
     }
 
@@ -99,7 +108,8 @@ internal sealed class AttentionRecording : IDisposable
     {
         var slice = new StepSlice(cache, 0, ids.Length, cache.PlanAppend(ids.Length));
         return new StepBatch(
-            tensor(Array.ConvertAll(ids, id => (long)id)), arange(cache.Length, cache.Length + ids.Length), tensor(new long[] { ids.Length - 1 }), [slice]);
+            tensor(Array.ConvertAll(ids, id => (long)id)), arange(cache.Length, cache.Length + ids.Length),
+            tensor(new long[] { ids.Length - 1 }), [slice]);
     }
 
     private sealed class Recorder(IAttentionBackend inner, int layers) : IAttentionBackend, IDisposable

@@ -1,17 +1,22 @@
 namespace LocalLlm.Evaluation.AttentionStudy;
 
-/// <summary>Where a model looks in one text. Distances are in octaves: octave 0 is the token itself, octave o ≥ 1 the distances 2^(o−1) … 2^o − 1.</summary>
+/// <summary>
+/// Where a model looks in one text. Distances are in octaves: octave 0 is the token itself, octave o ≥ 1 the distances 2^(o−1) … 2^o − 1.
+/// </summary>
 /// <param name="Tokens">Tokens of the text; only queries of its second half count, so that all could look as far.</param>
-/// <param name="Octaves">By octave.</param>
+/// <param name="Octaves">By octave, as far as all of these queries can look at the whole octave.</param>
+/// <param name="LayerSpikes">By layer and octave: <see cref="OctaveResult.Spikes"/>.</param>
 /// <param name="Heads">By layer and head.</param>
 /// <param name="Coverages">By selection and length.</param>
 /// <param name="Kurtoses">By layer.</param>
 internal sealed record AttentionResult(
-    int Tokens, IReadOnlyList<OctaveResult> Octaves, IReadOnlyList<HeadReach> Heads, IReadOnlyList<CoverageResult> Coverages,
-    IReadOnlyList<KeyKurtosis> Kurtoses);
+    int Tokens, IReadOnlyList<OctaveResult> Octaves, IReadOnlyList<IReadOnlyList<double>> LayerSpikes, IReadOnlyList<HeadReach> Heads,
+    IReadOnlyList<CoverageResult> Coverages, IReadOnlyList<KeyKurtosis> Kurtoses);
 
 /// <summary>Attention over an octave of distances, all layers and heads together.</summary>
-/// <param name="Spikes">Tokens of the octave that get more than <see cref="AttentionStatistics.SpikeShare"/> of a query's attention, a query and head.</param>
+/// <param name="Spikes">
+/// Tokens of the octave that get more than <see cref="AttentionStatistics.SpikeShare"/> of a query's attention, a query and head.
+/// </param>
 /// <param name="Mass">Share of the attention.</param>
 /// <param name="Lower">Lower quartile of a token's attention.</param>
 /// <param name="Median">Median.</param>
@@ -26,7 +31,8 @@ internal sealed record HeadReach(int Layer, int Head, double Mean, int Within95)
 internal sealed record CoverageResult(string Selection, int Length, int Kept, double Share);
 
 /// <summary>
-/// Kurtosis of a layer's keys (3 for a normal distribution): of all numbers of a head, which outlier channels raise, and of each channel by itself.
+/// Kurtosis of a layer's keys (3 for a normal distribution): of all numbers of a head, which outlier channels raise, and of each
+/// channel by itself.
 /// </summary>
 /// <param name="Layer">The layer.</param>
 /// <param name="Numbers">Of a head's numbers, mean over heads.</param>

@@ -19,7 +19,7 @@ internal static class AttentionStatistics
     {
         using var noGradient = no_grad();
         var tokens = recording.Tokens;
-        var octaves = new OctaveSums(tokens);
+        var octaves = new OctaveSums(tokens, recording.Layers.Count);
         var heads = new List<HeadReach>();
         var coverages = new Dictionary<(string, int), (double Sum, int Count, long Kept)>();
         var lengths = Lengths(tokens, window).ToArray();
@@ -30,16 +30,20 @@ internal static class AttentionStatistics
                 cancellationToken.ThrowIfCancellationRequested();
                 using var scope = NewDisposeScope();
                 var attention = Probabilities(recording.Layers[layer], head);
-                octaves.Add(attention);
+                octaves.Add(attention, layer);
                 heads.Add(Reach(attention, layer, head));
                 foreach (var length in lengths)
                     AddCoverages(attention, length, window, coverages, new Random(layer + (97 * head)));
             }
         }
 
-        return new(tokens, octaves.ToResults(), heads,
-            [.. coverages.Select(c => new CoverageResult(c.Key.Item1, c.Key.Item2, (int)(c.Value.Kept / c.Value.Count), c.Value.Sum / c.Value.Count))],
+        return new(
+            tokens, octaves.ToResults(), octaves.SpikesByLayer(), heads,
+            [.. coverages.Select(c => Mean(c.Key.Item1, c.Key.Item2, c.Value))],
             [.. recording.Layers.Select((l, i) => Kurtosis(l.Keys, i))]);
+
+        static CoverageResult Mean(string selection, int length, (double Sum, int Count, long Kept) of) =>
+            new(selection, length, (int)(of.Kept / of.Count), of.Sum / of.Count);
     }
 
     /// <summary>softmax(scale·QKᵀ) of one query head under the causal mask: [T, T] float32.</summary>
@@ -73,9 +77,10 @@ internal static class AttentionStatistics
         }
     }
 
+    // From 8W on: KIVI's residual, of up to twice the tokens that LogQuant keeps, is then shorter than the context.
     private static IEnumerable<int> Lengths(int tokens, int window)
     {
-        for (var length = 4 * window; length + CoverageQueries <= tokens; length *= 2)
+        for (var length = 8 * window; length + CoverageQueries <= tokens; length *= 2)
             yield return length;
         yield return tokens - CoverageQueries;
     }
@@ -107,6 +112,8 @@ internal static class AttentionStatistics
             Add(name, kept.Length, share.mean().ToDouble());
         }
 
+        var (phases, kiviKept) = KiviShare(old, budget);
+        Add(Selections.Kivi, kiviKept, fresh.mean().ToDouble() + phases);
         Add(Selections.Names[^1], budget, (fresh + old.topk(budget, 1).values.sum([1L])).mean().ToDouble());
 
         void Add(string name, int kept, double share)
@@ -116,75 +123,19 @@ internal static class AttentionStatistics
         }
     }
 
-    /// <summary>Sums over heads by octaves of distance, of the queries of the text's second half.</summary>
-    private sealed class OctaveSums(int tokens)
+    /// <summary>
+    /// The share of the attention that KIVI's residual gets, mean over the queries and over its phases: the last 0, 1, … 2·budget tokens,
+    /// each as often, which are the budget on average.
+    /// </summary>
+    /// <param name="attention">Of each query to the tokens so far: [n, T].</param>
+    /// <param name="budget">Tokens kept on average.</param>
+    /// <returns>The share, and the tokens kept on average: fewer than the budget where there are not twice as many.</returns>
+    public static (double Share, int Kept) KiviShare(Tensor attention, int budget)
     {
-        private const int Samples = 4096;
-
-        private readonly int octaves = OctaveOf(tokens / 2) + 1;
-        private readonly List<float>[] samples = [.. Enumerable.Range(0, OctaveOf(tokens / 2) + 1).Select(_ => new List<float>())];
-        private readonly double[] spikes = new double[OctaveOf(tokens / 2) + 1], mass = new double[OctaveOf(tokens / 2) + 1];
-        private readonly float[] most = new float[OctaveOf(tokens / 2) + 1];
-        private int heads;
-
-        private static int OctaveOf(int distance) => distance == 0 ? 0 : (int)Math.Log2(distance) + 1;
-
-        /// <summary>Share of the attention of the second half's queries at each distance.</summary>
-        public static double[] MassByDistance(Tensor attention)
-        {
-            var length = (int)attention.shape[0];
-            var half = length / 2;
-            var sums = new double[length];
-            for (var query = half; query < length; query++)
-            {
-                var row = attention[query].data<float>();
-                for (var key = 0; key <= query; key++)
-                    sums[query - key] += row[key];
-            }
-
-            return [.. sums.Select(s => s / (length - half))];
-        }
-
-        public void Add(Tensor attention)
-        {
-            heads++;
-            var random = new Random(heads);
-            var (length, half) = ((int)attention.shape[0], (int)attention.shape[0] / 2);
-            for (var query = half; query < length; query++)
-            {
-                using var scope = NewDisposeScope();
-                var row = attention[query].data<float>().ToArray();
-                for (var key = query - half; key <= query; key++)
-                {
-                    var (octave, p) = (OctaveOf(query - key), row[key]);
-                    mass[octave] += p;
-                    spikes[octave] += p > SpikeShare ? 1 : 0;
-                    most[octave] = Math.Max(most[octave], p);
-                }
-
-                // A sample of a few tokens of each octave for the quartiles.
-                for (var octave = 0; octave < octaves; octave++)
-                {
-                    var (least, end) = octave == 0 ? (0, 1) : (1 << (octave - 1), Math.Min(1 << octave, half + 1));
-                    if (samples[octave].Count < heads * Samples && least < end)
-                        samples[octave].Add(row[query - random.Next(least, end)]);
-                }
-            }
-        }
-
-        public IReadOnlyList<OctaveResult> ToResults()
-        {
-            var queries = (double)heads * (tokens - (tokens / 2));
-            return
-            [
-                .. Enumerable.Range(0, octaves).Select(o =>
-                {
-                    samples[o].Sort();
-                    return new OctaveResult(spikes[o] / queries, mass[o] / queries, At(samples[o], 0.25), At(samples[o], 0.5), At(samples[o], 0.75), most[o]);
-                }),
-            ];
-        }
-
-        private static double At(List<float> ascending, double share) => ascending.Count == 0 ? double.NaN : ascending[(int)(share * (ascending.Count - 1))];
+        using var scope = NewDisposeScope();
+        var tokens = attention.shape[1];
+        var most = (int)Math.Min(2 * budget, tokens);
+        var byPhase = attention.narrow(1, tokens - most, most).mean([0L], type: ScalarType.Float64).flip(0).cumsum(0);
+        return (byPhase.sum().ToDouble() / (most + 1), most / 2);
     }
 }

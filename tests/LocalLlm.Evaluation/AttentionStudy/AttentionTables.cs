@@ -28,9 +28,26 @@ internal static class AttentionTables
         {
             var of = texts.Select(t => t.Octaves[octave]).ToList();
             table.Add(
-                ("distance", OctaveName(octave)), ("spikes", of.Average(o => o.Spikes)), ("% of the attention", 100 * of.Average(o => o.Mass)),
-                ("lower quartile", of.Average(o => o.Lower)), ("median", of.Average(o => o.Median)), ("upper quartile", of.Average(o => o.Upper)),
-                ("most", of.Max(o => o.Most)));
+                ("distance", OctaveName(octave)), ("spikes", of.Average(o => o.Spikes)),
+                ("% of the attention", 100 * of.Average(o => o.Mass)), ("lower quartile", of.Average(o => o.Lower)),
+                ("median", of.Average(o => o.Median)), ("upper quartile", of.Average(o => o.Upper)), ("most", of.Max(o => o.Most)));
+        }
+
+        return table;
+    }
+
+    /// <summary>Spikes by layer and octave of distance.</summary>
+    public static Table LayerSpikes(string title, IReadOnlyList<AttentionResult> texts)
+    {
+        var table = new Table(title);
+        var octaves = texts.Min(t => t.Octaves.Count);
+        for (var layer = 0; layer < texts[0].LayerSpikes.Count; layer++)
+        {
+            table.Add(
+            [
+                ("layer", layer),
+                .. Enumerable.Range(0, octaves).Select(o => (OctaveName(o), (object?)texts.Average(t => t.LayerSpikes[layer][o]))),
+            ]);
         }
 
         return table;
@@ -47,14 +64,46 @@ internal static class AttentionTables
             table.Add(
             [
                 ("kept by", selection),
-                .. lengths.Select(length => ($"of {length.ToString("N0", CultureInfo.InvariantCulture)}", (object?)Share(selection, length))),
-                ("tokens kept", (int)all.Where(c => c.Selection == selection).Average(c => c.Kept)),
+                .. lengths.Select(length => (Name(length), (object?)(100 * Of(selection, length).Average(c => c.Share)))),
+                ("tokens kept", string.Join(" / ", lengths.Select(length => Math.Round(Of(selection, length).Average(c => c.Kept))))),
             ]);
         }
 
         return table;
 
-        double Share(string selection, int length) => 100 * all.Where(c => c.Selection == selection && c.Length == length).Average(c => c.Share);
+        IEnumerable<CoverageResult> Of(string selection, int length) => all.Where(c => c.Selection == selection && c.Length == length);
+
+        static string Name(int length) => $"of {length.ToString("N0", CultureInfo.InvariantCulture)}";
+    }
+
+    /// <summary>The rows of <see cref="SelectionPair.All"/> that have results, and the mean of their errors.</summary>
+    public static IReadOnlyList<(SelectionPair Pair, double Error, double Ratio, double? PaperRatio)> PairRatios(
+        IReadOnlyList<(string Method, OutputErrorResult Result)> errors)
+    {
+        var first = SelectionPair.All[0];
+        var means = errors.ToLookup(e => e.Method, e => e.Result.Mean);
+        return
+        [
+            .. SelectionPair.All.Where(p => means.Contains(p.Method.Id) && means.Contains(first.Method.Id)).Select(p =>
+            {
+                var error = means[p.Method.Id].Average();
+                return (p, error, error / means[first.Method.Id].Average(), p.PaperError / first.PaperError);
+            }),
+        ];
+    }
+
+    /// <summary>The paper's table 2.</summary>
+    public static Table Pairs(string title, IReadOnlyList<(string Method, OutputErrorResult Result)> errors)
+    {
+        var table = new Table(title);
+        foreach (var (pair, error, ratio, paperRatio) in PairRatios(errors))
+        {
+            table.Add(
+                ("full precision for, others", pair.Method.Label), ("L1 error, %", 100 * error), ("of the first row's", ratio),
+                ("in the paper", paperRatio), ("the paper's L1 error", pair.PaperError));
+        }
+
+        return table;
     }
 
     /// <summary>What methods do to the outputs.</summary>
@@ -66,9 +115,10 @@ internal static class AttentionTables
             var of = method.Select(m => m.Result).ToList();
             table.Add(
             [
-                ("method", MethodNames.Label(method.Key)), ("average bits", of.Average(r => r.AverageBits)), ("peak bits", of.Average(r => r.PeakBits)),
-                ("L1 error", 100 * of.Average(r => r.Mean)),
-                .. Enumerable.Range(0, of[0].Layers.Count).Select(layer => ($"layer {layer}", (object?)(100 * of.Average(r => r.Layers[layer])))),
+                ("method", MethodNames.Label(method.Key)), ("average bits", of.Average(r => r.AverageBits)),
+                ("peak bits", of.Average(r => r.PeakBits)), ("L1 error", 100 * of.Average(r => r.Mean)),
+                .. Enumerable.Range(0, of[0].Layers.Count)
+                    .Select(layer => ($"layer {layer}", (object?)(100 * of.Average(r => r.Layers[layer])))),
             ]);
         }
 
@@ -82,8 +132,8 @@ internal static class AttentionTables
         foreach (var layer in texts.SelectMany(t => t.Kurtoses).GroupBy(k => k.Layer).OrderBy(g => g.Key))
         {
             table.Add(
-                ("layer", layer.Key), ("of a head's numbers", layer.Average(k => k.Numbers)), ("of a channel, mean", layer.Average(k => k.MeanChannel)),
-                ("of a channel, most", layer.Average(k => k.MostChannel)));
+                ("layer", layer.Key), ("of a head's numbers", layer.Average(k => k.Numbers)),
+                ("of a channel, mean", layer.Average(k => k.MeanChannel)), ("of a channel, most", layer.Average(k => k.MostChannel)));
         }
 
         return table;

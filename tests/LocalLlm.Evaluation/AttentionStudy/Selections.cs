@@ -1,5 +1,5 @@
-using LocalLlm.KvCache;
 using LocalLlm.Evaluation.Methods;
+using LocalLlm.KvCache;
 
 namespace LocalLlm.Evaluation.AttentionStudy;
 
@@ -8,12 +8,16 @@ internal static class Selections
 {
     private const int Sinks = 4;
 
+    /// <summary>KIVI's residual, of whose phases <see cref="AttentionStatistics.KiviShare"/> takes the mean.</summary>
+    public const string Kivi = "KIVI, mean of its phases";
+
     /// <summary>The names, in the order of tables.</summary>
     public static IReadOnlyList<string> Names { get; } =
-        ["LogQuant", "Recent", "Sink + recent", "KIVI", "H2O", "Random", "Best possible"];
+        ["LogQuant", "Recent", "Sink + recent", Kivi, "H2O, idealised", "Random", "Best possible"];
 
     /// <summary>
-    /// The tokens that each way keeps of the first <paramref name="length"/>; the best possible is another for each query and not among them.
+    /// The tokens that each way keeps of the first <paramref name="length"/>. Not among them: the best possible, which is another for each
+    /// query, and KIVI's residual, whose size depends on its phase.
     /// </summary>
     /// <param name="length">Tokens so far.</param>
     /// <param name="window">W of LogQuant, which decides how many tokens are kept.</param>
@@ -25,15 +29,16 @@ internal static class Selections
         var budget = logQuant.Length;
         yield return (Names[0], logQuant);
         yield return (Names[1], Last(length, budget));
-        yield return (Names[2], [.. Enumerable.Range(0, Math.Min(Sinks, budget)), .. Last(length, budget - Math.Min(Sinks, budget))]);
-        // KIVI keeps from none to R tokens and sends R of them away at once; with R twice the budget, as many on average.
-        var residual = Math.Max(32, (2 * budget + 16) / 32 * 32);
-        yield return (Names[3], KvCacheFactory.Policy(new() { Kind = KvCacheKind.Kivi, Window = residual, PageTokens = 32 })!.RowPositionsAt(length).ToArray());
+        var sinks = Math.Min(Sinks, budget);
+        yield return (Names[2], [.. Enumerable.Range(0, sinks), .. Last(length, budget - sinks)]);
         yield return (Names[4], HeavyHitters(length, budget, accumulated.Span));
         yield return (Names[5], [.. Enumerable.Range(0, length).OrderBy(_ => random.Next()).Take(budget)]);
     }
 
-    /// <summary>H2O (arXiv 2306.14048): half of the budget the most recent tokens, half those with the most accumulated attention of the others.</summary>
+    /// <summary>
+    /// H2O (arXiv 2306.14048): half of the budget the most recent tokens, half those with the most accumulated attention of the others.
+    /// Idealised: it ranks by the attention of all queries so far to all tokens, while H2O loses a token for ever once it ranks low.
+    /// </summary>
     public static int[] HeavyHitters(int length, int budget, ReadOnlySpan<float> accumulated)
     {
         budget = Math.Min(budget, length);
