@@ -25,9 +25,9 @@ internal static class CommandLine
                 [--quantize: see old tokens as a 2-bit cache holds them; for the last tokens, with --resume and more --tokens]
         export  --from DIR --out MODEL                             write the model folder of a training's last checkpoint
         score   [--model MODEL] [--dialogues N] [--tokens N]       recall by distance and tool calls over held-out dialogues
-                [--kv none|dense|logquant] [--json FILE] [--wrong: show what is wrong]
+                [--kv none|dense|streaming|logquant] [--json FILE] [--wrong: show what is wrong]
 
-        Without --model the model that ships is scored. --kv none runs the trainer's own network once over each dialogue; dense and logquant
+        Without --model the model that ships is scored. --kv none runs the trainer's own network once over each dialogue; the others
         generate every answer through the engine and its cache. Training takes about ninety minutes on two cores.
         """;
 
@@ -137,8 +137,8 @@ internal static class CommandLine
         string json = options.Text("json", "");
         bool wrong = options.Flag("wrong");
         string cache = options.Text("kv", "none");
-        if (cache is not ("none" or "dense" or "logquant"))
-            throw new FormatException($"--kv is '{cache}'; it can be none, dense or logquant.");
+        if (cache is not ("none" or "dense" or "logquant" or "streaming"))
+            throw new FormatException($"--kv is '{cache}'; it can be none, dense, streaming or logquant.");
         options.Check();
         LibTorch.EnsureLoaded(null);
         Score score;
@@ -152,7 +152,7 @@ internal static class CommandLine
         }
         else
         {
-            KvCacheKind kind = cache == "dense" ? KvCacheKind.Dense : KvCacheKind.LogQuant;
+            KvCacheKind kind = cache switch { "dense" => KvCacheKind.Dense, "logquant" => KvCacheKind.LogQuant, _ => KvCacheKind.StreamingQuant };
             score = EngineScorer.ScoreAsync(model, kind, dialogues, tokens, ForcedScorer.Seed, wrong ? Console.WriteLine : null)
                 .GetAwaiter().GetResult();
         }

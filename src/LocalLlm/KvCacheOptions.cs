@@ -4,7 +4,7 @@ namespace LocalLlm;
 public sealed record KvCacheOptions
 {
     /// <summary>Which tokens stay in full precision, and what becomes of the others.</summary>
-    public KvCacheKind Kind { get; set; } = KvCacheKind.LogQuant;
+    public KvCacheKind Kind { get; set; } = KvCacheKind.StreamingQuant;
 
     /// <summary>
     /// W of the LogQuant rule and of a streaming window: between 2W and 3W recent or log-distributed tokens stay in full precision; R of
@@ -13,7 +13,7 @@ public sealed record KvCacheOptions
     public int Window { get; set; } = 64;
 
     /// <summary>The first tokens of a sequence, which stay in full precision for ever and outside every page; 0 to 1,024.</summary>
-    public int SinkTokens { get; set; }
+    public int SinkTokens { get; set; } = 4;
 
     /// <summary>
     /// Tokens of a page, over which each channel of the keys has one scale: 32, 64 or 128, a divisor of <see cref="Window"/>; null takes
@@ -25,10 +25,10 @@ public sealed record KvCacheOptions
     public int KeyBits { get; set; } = 2;
 
     /// <summary>
-    /// Bits of a key's number in the slower half of the rotation pairs, in tiles of 16 channels: 3 or 4 where <see cref="KeyBits"/> is 2; null for as many as
-    /// <see cref="KeyBits"/>. Slow pairs tell what a token is, fast ones where it stands.
+    /// Bits of a key's number in the slower half of the rotation pairs, in tiles of 16 channels: 3 or 4 where <see cref="KeyBits"/> is 2; what is no more
+    /// than <see cref="KeyBits"/> has no effect. Slow pairs tell what a token is, fast ones where it stands.
     /// </summary>
-    public int? SlowKeyBits { get; set; }
+    public int SlowKeyBits { get; set; } = 3;
 
     /// <summary>Bits of a value's number in a page: 2, 3 or 4.</summary>
     public int ValueBits { get; set; } = 2;

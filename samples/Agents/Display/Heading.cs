@@ -11,7 +11,7 @@ internal static class Heading
     public static void Write(Terminal terminal, SampleOptions options, AgentSession session)
     {
         LlmModelInfo model = session.Model;
-        string cache = options.Kv == KvCacheKind.Dense ? "uncompressed KV cache" : $"LogQuant KV cache, old tokens at {model.KvBits} bits";
+        string cache = options.Kv == KvCacheKind.Dense ? "uncompressed KV cache" : $"{options.KvName} KV cache, old tokens at {model.KvBits} bits";
         terminal.Console.MarkupLine($"[bold]{Markup.Escape(model.ModelId)}[/]");
         terminal.Console.Write(new Text(
             $"{model.Architecture}, {Figures.Count(model.ParameterCount)} parameters, on {model.Device}; context {Figures.Count(model.ContextTokens)} tokens; {cache}\n"

@@ -13,7 +13,7 @@ internal static class CommandLine
     [
         new("--chat", null, "talk to the agent yourself; /help lists its commands", (o, _) => o with { Chat = true }),
         new("--model", "DIR", "a Hugging Face model folder instead of the model that ships", (o, v) => o with { ModelPath = Text("--model", v) }),
-        new("--kv", "KIND", "the KV cache: logquant (2-bit pages, the default) or dense (uncompressed)", (o, v) => o with { Kv = Kv(v) }),
+        new("--kv", "KIND", "the KV cache: streaming (the default) or logquant (old tokens packed), or dense (uncompressed)", (o, v) => o with { Kv = Kv(v) }),
         new("--device", "NAME", "cpu, cuda, cuda:N or auto (the default: a GPU if there is one)", (o, v) => o with { Device = Device(v) }),
         new("--turns", "N", $"turns of the scripted conversation ({SampleOptions.DefaultTurns})", (o, v) => o with { Turns = Number("--turns", v, 1, MaxTurns) }),
         new("--seed", "N", "another script, and other samples where the model samples (1)", (o, v) => o with { Seed = Number("--seed", v, 0, int.MaxValue) }),
@@ -95,9 +95,10 @@ internal static class CommandLine
 
     private static KvCacheKind Kv(string value) => value switch
     {
+        "streaming" => KvCacheKind.StreamingQuant,
         "logquant" => KvCacheKind.LogQuant,
         "dense" => KvCacheKind.Dense,
-        _ => throw new CommandLineException($"--kv is '{value}'; use logquant or dense"),
+        _ => throw new CommandLineException($"--kv is '{value}'; use streaming, logquant or dense"),
     };
 
     private static string Device(string value) =>

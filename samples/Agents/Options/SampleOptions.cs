@@ -19,7 +19,11 @@ internal sealed record SampleOptions
     /// <summary>A Hugging Face model folder; null for the model that ships.</summary>
     public string? ModelPath { get; init; }
 
-    public KvCacheKind Kv { get; init; } = KvCacheKind.LogQuant;
+    /// <summary>The cache; the engine's own choice by default.</summary>
+    public KvCacheKind Kv { get; init; } = new KvCacheOptions().Kind;
+
+    /// <summary>The cache as --kv names it.</summary>
+    public string KvName => Kv switch { KvCacheKind.Dense => "dense", KvCacheKind.LogQuant => "logquant", _ => "streaming" };
 
     public string Device { get; init; } = "auto";
 

@@ -14,7 +14,7 @@ internal static class ResultJson
         JsonSerializer.Serialize(new Result(
             Model: model.ModelId,
             Device: model.Device,
-            Kv: options.Kv == KvCacheKind.Dense ? "dense" : "logquant",
+            Kv: options.KvName,
             Seed: options.Seed,
             Ended: end switch
             {

@@ -47,7 +47,7 @@ internal sealed class KvCacheFactory
     public KvShape Shape { get; }
 
     /// <summary>
-    /// Bits of a number of an old token, scales not counted; the more where keys and values differ, boundary layers left out.
+    /// Bits of a number of an old token, scales not counted; the more where keys and values differ, slow channels and boundary layers left out.
     /// </summary>
     public int KvBits => policy is { KeepsEvicted: true } ? Math.Max(options.KeyBits, options.ValueBits) : 8 * Shape.ElementBytes;
 
@@ -83,7 +83,7 @@ internal sealed class KvCacheFactory
 
     private static PageFormat Format(KvCacheOptions options, KvShape shape, int pageTokens) => new(
         shape.Layers,
-        new PageLayout(pageTokens, shape.HeadDim, options.KeyBits, options.ValueBits, options.Scales, options.SlowKeyBits),
+        new PageLayout(pageTokens, shape.HeadDim, options.KeyBits, options.ValueBits, options.Scales, Math.Max(options.KeyBits, options.SlowKeyBits)),
         new PageLayout(pageTokens, shape.HeadDim, options.BoundaryKeyBits, options.BoundaryValueBits, options.Scales),
         options.BoundaryLayers);
 }

@@ -23,8 +23,10 @@ internal static class KvCacheOptionsCheck
             yield return Wrong(nameof(options.Scales), $"one of {string.Join(", ", Enum.GetNames<KvScaleFormat>())}", options.Scales);
         if (options.BoundaryLayers < 0)
             yield return Wrong(nameof(options.BoundaryLayers), "0 or more", options.BoundaryLayers);
-        if (options.SlowKeyBits is { } slow && slow != options.KeyBits && (options.KeyBits != 2 || !IsCodeWidth(slow)))
-            yield return Wrong(nameof(options.SlowKeyBits), $"{nameof(options.KeyBits)} ({options.KeyBits}), or 3 or 4 where that is 2", slow);
+        if (!IsCodeWidth(options.SlowKeyBits))
+            yield return Wrong(nameof(options.SlowKeyBits), "2, 3 or 4", options.SlowKeyBits);
+        else if (IsCodeWidth(options.KeyBits) && options.KeyBits > 2 && options.SlowKeyBits > options.KeyBits)
+            yield return Wrong(nameof(options.SlowKeyBits), $"no more than {nameof(options.KeyBits)} ({options.KeyBits}) where that is above 2", options.SlowKeyBits);
         if (!IsCodeWidth(options.BoundaryKeyBits))
             yield return Wrong(nameof(options.BoundaryKeyBits), "2, 3 or 4", options.BoundaryKeyBits);
         if (!IsCodeWidth(options.BoundaryValueBits))

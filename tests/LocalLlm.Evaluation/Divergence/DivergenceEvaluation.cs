@@ -27,7 +27,7 @@ internal sealed class DivergenceEvaluation : IEvaluation
         isSweep = arguments.Flag("sweep");
         if (isSweep && arguments.Text("methods") is not null)
             throw new ArgumentException("--sweep and --methods exclude each other: a sweep has methods of its own.");
-        lengths = arguments.Numbers("tokens", arguments.BySize<int[]>([1024], [2048], [2048, 4096]), LeastTokens);
+        lengths = arguments.Numbers("tokens", arguments.BySize<int[]>([1024], [4000], [4000, 8000]), LeastTokens);
         texts = arguments.Number("seeds", arguments.BySize(isSweep ? 1 : 2, isSweep ? 4 : 8, isSweep ? 8 : 24));
         file = arguments.Text("text");
     }

@@ -17,11 +17,11 @@ internal static class OptionGrid
         foreach (var window in new[] { 32, 64, 128 })
         {
             // Changed one at a time.
-            var one = new KvCacheOptions { Window = window };
+            var one = new KvCacheOptions { Kind = KvCacheKind.LogQuant, Window = window, SinkTokens = 0, SlowKeyBits = 2 };
             all.AddRange(
             [
                 one, one with { SinkTokens = 4 }, one with { SinkTokens = 16 }, one with { SinkTokens = 32 },
-                one with { KeyBits = 3 }, one with { KeyBits = 4 },
+                one with { KeyBits = 3, SlowKeyBits = 3 }, one with { KeyBits = 4 }, one with { SlowKeyBits = 4 },
                 one with { ValueBits = 3 }, one with { Scales = KvScaleFormat.Half }, one with { ClipSearch = false },
                 one with { Scales = KvScaleFormat.Half, ClipSearch = false }, one with { BoundaryLayers = 1 },
                 one with { BoundaryLayers = 1, BoundaryKeyBits = 3, BoundaryValueBits = 2 },
@@ -34,9 +34,9 @@ internal static class OptionGrid
             all.AddRange(
                 from kind in new[] { KvCacheKind.LogQuant, KvCacheKind.PartialLogQuant, KvCacheKind.StreamingQuant }
                 from sinks in new[] { 0, 4, 16 }
-                from keyBits in new[] { 2, 3 }
+                from keyBits in new (int All, int Slow)[] { (2, 2), (2, 3), (3, 3) }
                 from valueBits in new[] { 2, 3 }
-                select one with { Kind = kind, SinkTokens = sinks, KeyBits = keyBits, ValueBits = valueBits });
+                select one with { Kind = kind, SinkTokens = sinks, KeyBits = keyBits.All, SlowKeyBits = keyBits.Slow, ValueBits = valueBits });
         }
 
         // Shorter and longer pages beside the window, where the two may differ.
@@ -46,14 +46,14 @@ internal static class OptionGrid
             where window % page == 0
             select new KvCacheOptions
             {
-                Kind = KvCacheKind.StreamingQuant, SinkTokens = 4, Window = window, PageTokens = page == window ? null : page,
+                Window = window, PageTokens = page == window ? null : page,
             });
 
         var reaches =
             from window in new[] { 32, 64 }
             from step in window == 32 ? new[] { 3, 4, 5, 8 } : [3, 4]
             from sinks in new[] { 0, 4 }
-            select Named(new KvCacheOptions { Window = window, SinkTokens = sinks }, step);
+            select Named(new KvCacheOptions { Kind = KvCacheKind.LogQuant, Window = window, SinkTokens = sinks }, step);
         return [.. all.Distinct().Select(o => Named(o, null)).Concat(reaches)];
     }
 
@@ -64,7 +64,7 @@ internal static class OptionGrid
         var parts = new List<string> { kind, string.Create(CultureInfo.InvariantCulture, $"W{options.Window}") };
         Add(options.PageTokens is not null, $"page{options.PageTokens}");
         Add(options.SinkTokens > 0, $"sinks{options.SinkTokens}");
-        Add(true, $"k{options.KeyBits}v{options.ValueBits}");
+        Add(true, options.SlowKeyBits > options.KeyBits ? $"k{options.KeyBits}+{options.SlowKeyBits}v{options.ValueBits}" : $"k{options.KeyBits}v{options.ValueBits}");
         Add(options.Scales == KvScaleFormat.Half, "half");
         Add(options.ClipSearch == false, "minmax");
         Add(options.BoundaryLayers > 0, $"edge{options.BoundaryLayers}@{options.BoundaryKeyBits}/{options.BoundaryValueBits}");

@@ -24,7 +24,7 @@ internal sealed class MethodCaches
             return;
         format = new PageFormat(
             shape.Layers,
-            new PageLayout(Policy.PageTokens, shape.HeadDim, o.KeyBits, o.ValueBits, o.Scales, o.SlowKeyBits),
+            new PageLayout(Policy.PageTokens, shape.HeadDim, o.KeyBits, o.ValueBits, o.Scales, Math.Max(o.KeyBits, o.SlowKeyBits)),
             new PageLayout(Policy.PageTokens, shape.HeadDim, o.BoundaryKeyBits, o.BoundaryValueBits, o.Scales),
             o.BoundaryLayers);
     }

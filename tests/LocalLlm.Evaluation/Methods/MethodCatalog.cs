@@ -12,7 +12,10 @@ internal static class MethodCatalog
     public static Method Dense { get; } = new("dense", "Full precision", MethodFamily.FullPrecision, new() { Kind = KvCacheKind.Dense });
 
     /// <summary>The engine's default cache, whose bytes the others match.</summary>
-    public static Method Ours { get; } = new("ours", "LogQuant (this engine)", MethodFamily.Ours, new());
+    public static Method Ours { get; } = new("ours", "This engine's default", MethodFamily.Ours, new());
+
+    /// <summary>The paper's rule over this engine's pages.</summary>
+    public static Method OursLog { get; } = new("ours-log", "LogQuant, this engine's pages", MethodFamily.Ours, OfKind(KvCacheKind.LogQuant));
 
     /// <summary>Every method.</summary>
     public static IReadOnlyList<Method> All { get; } =
@@ -21,30 +24,34 @@ internal static class MethodCatalog
         // As published: scales of the range, 16 bits each.
         new("kivi-hf", "KIVI (Hugging Face)", MethodFamily.Baseline, Published(KvCacheKind.HuggingFaceKivi)) { MatchesBytes = true },
         new("kivi", "KIVI", MethodFamily.Baseline, Published(KvCacheKind.Kivi)) { MatchesBytes = true },
-        // The engine's own pages, so that what differs from LogQuant is which tokens stay in full precision, and nothing else.
-        new("sink-recent", "Sink + recent", MethodFamily.Baseline, WithSinks(KvCacheKind.StreamingQuant)) { MatchesBytes = true },
-        new("logquant-code", "LogQuant (authors' code)", MethodFamily.LogQuant, new()) { MatchesBytes = true, IsReferenceCode = true },
+        // The same pages as LogQuant of the paper: what differs is which tokens stay in full precision, and nothing else.
+        new("sink-recent", "Sink + recent, paper's pages", MethodFamily.Baseline, Published(KvCacheKind.StreamingQuant, Sinks)) { MatchesBytes = true },
+        new("logquant-code", "LogQuant (authors' code)", MethodFamily.LogQuant, Published(KvCacheKind.LogQuant)) { MatchesBytes = true, IsReferenceCode = true },
         new("logquant-paper", "LogQuant (paper)", MethodFamily.LogQuant, Published(KvCacheKind.LogQuant)) { MatchesBytes = true },
-        new("partial", "PartialLogQuant", MethodFamily.LogQuant, new() { Kind = KvCacheKind.PartialLogQuant }) { MatchesBytes = true },
+        new("partial", "PartialLogQuant (paper)", MethodFamily.LogQuant, Published(KvCacheKind.PartialLogQuant)) { MatchesBytes = true },
+        OursLog,
         Ours,
-        Variant("sinks4", "4 sinks", o => o.SinkTokens = 4),
+        Variant("log4", "LogQuant with 4 sinks", o => o.Kind = KvCacheKind.LogQuant),
+        Variant("partial", "PartialLogQuant", o => (o.Kind, o.SinkTokens) = (KvCacheKind.PartialLogQuant, 0)),
+        Variant("sinks0", "no sinks", o => o.SinkTokens = 0),
         Variant("sinks16", "16 sinks", o => o.SinkTokens = 16),
         Variant("sinks32", "32 sinks", o => o.SinkTokens = 32),
         Variant("w32", "W = 32", o => o.Window = 32),
         Variant("w128", "W = 128", o => o.Window = 128),
+        Variant("page32", "pages of 32", o => o.PageTokens = 32),
+        Variant("k2", "2-bit keys", o => o.SlowKeyBits = 2),
         Variant("k3", "3-bit keys", o => o.KeyBits = 3),
-        Variant("s3", "3-bit keys in slow channels", o => o.SlowKeyBits = 3),
         Variant("s4", "4-bit keys in slow channels", o => o.SlowKeyBits = 4),
         Variant("v3", "3-bit values", o => o.ValueBits = 3),
         Variant("k4", "4-bit keys", o => o.KeyBits = 4),
         Variant("half", "16-bit scales", o => o.Scales = KvScaleFormat.Half),
         Variant("minmax", "no clip search", o => o.ClipSearch = false),
         Variant("edge1", "first and last layer at 4 bits", o => o.BoundaryLayers = 1),
-        Variant("reach4", "reach 4, W = 32", o => o.Window = 32) with { ReachStep = 4 },
-        Variant("reach5", "reach 5, W = 32", o => o.Window = 32) with { ReachStep = 5 },
-        new("4bit", "LogQuant, 4 bits", MethodFamily.Ceiling, new() { KeyBits = 4, ValueBits = 4 }),
+        Variant("reach3", "LogQuant of reach 3", o => (o.Kind, o.SinkTokens) = (KvCacheKind.LogQuant, 0)) with { ReachStep = 3 },
+        Variant("reach4", "LogQuant of reach 4, W = 32", o => (o.Kind, o.SinkTokens, o.Window) = (KvCacheKind.LogQuant, 0, 32)) with { ReachStep = 4 },
+        new("4bit", "4 bits", MethodFamily.Ceiling, new() { KeyBits = 4, ValueBits = 4 }),
         new("streaming-llm", "StreamingLLM", MethodFamily.Eviction, WithSinks(KvCacheKind.StreamingLlm)) { MatchesBytes = true },
-        new("log-evict", "Log eviction", MethodFamily.Eviction, new() { Kind = KvCacheKind.LogEvict }) { MatchesBytes = true },
+        new("log-evict", "Log eviction", MethodFamily.Eviction, OfKind(KvCacheKind.LogEvict)) { MatchesBytes = true },
     ];
 
     /// <summary>The methods of the main comparison: no variants.</summary>
@@ -95,7 +102,10 @@ internal static class MethodCatalog
         Method With(Action<KvCacheOptions> change) => method with { Options = Changed(method.Options, change) };
     }
 
-    private static KvCacheOptions Published(KvCacheKind kind) => new() { Kind = kind, Scales = KvScaleFormat.Half, ClipSearch = false };
+    private static KvCacheOptions OfKind(KvCacheKind kind) => new() { Kind = kind, SinkTokens = 0 };
+
+    private static KvCacheOptions Published(KvCacheKind kind, int sinks = 0) =>
+        new() { Kind = kind, SinkTokens = sinks, SlowKeyBits = 2, Scales = KvScaleFormat.Half, ClipSearch = false };
 
     private static KvCacheOptions WithSinks(KvCacheKind kind) => new() { Kind = kind, SinkTokens = Sinks };
 

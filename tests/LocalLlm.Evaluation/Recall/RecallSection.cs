@@ -13,7 +13,7 @@ internal sealed class RecallSection : IReportSection
     private static readonly int[] Distances = [125, 250, 500, 1000, 2000, 4000, 8000];
 
     /// <summary>What the picture shows; all are in the tables.</summary>
-    private static readonly string[] Pictured = ["dense", "ours", "logquant-paper", "kivi", "sink-recent", "streaming-llm"];
+    private static readonly string[] Pictured = ["dense", "ours", "logquant-paper", "kivi", "sink-recent", "ours-log", "streaming-llm"];
 
     /// <inheritdoc/>
     public int Order => 30;

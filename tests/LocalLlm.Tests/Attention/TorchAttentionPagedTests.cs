@@ -30,7 +30,7 @@ public class TorchAttentionPagedTests
 
         var outputs = stream.Run(new TorchAttention(partScores: 1), cache, [window, 4 * window, 1, 1, tokens - 5 * window - 2], slidingWindow);
 
-        KvStream.ShouldBeClose(outputs[0], Oracle(stream, new KvCacheOptions { Window = window }, slidingWindow)[0], 1e-5);
+        KvStream.ShouldBeClose(outputs[0], Oracle(stream, CacheCases.Plain with { Window = window }, slidingWindow)[0], 1e-5);
     }
 
     [Theory]
@@ -81,7 +81,7 @@ public class TorchAttentionPagedTests
         var outputs = stream.Run(new TorchAttention(partScores), cache, [tokens - 30, 1, 29], slidingWindow);
 
         cache.View(0).Pages.Count.ShouldBe(2);
-        KvStream.ShouldBeClose(outputs[0], Oracle(stream, new KvCacheOptions { Window = window }, slidingWindow)[0], 1e-5);
+        KvStream.ShouldBeClose(outputs[0], Oracle(stream, CacheCases.Plain with { Window = window }, slidingWindow)[0], 1e-5);
     }
 
     [Theory]
@@ -134,7 +134,7 @@ public class TorchAttentionPagedTests
 
         var outputs = stream.Run(new TorchAttention(), cache, [200, 1, 99]);
 
-        KvStream.ShouldBeClose(outputs[0], Oracle(stream, new KvCacheOptions { Window = 32 }, null)[0], 0.016);
+        KvStream.ShouldBeClose(outputs[0], Oracle(stream, CacheCases.Plain with { Window = 32 }, null)[0], 0.016);
     }
 
     [Theory]
@@ -187,7 +187,8 @@ public class TorchAttentionPagedTests
         var isBoundary = layer < options.BoundaryLayers || layer >= stream.Shape.Layers - options.BoundaryLayers;
         var layout = new PageLayout(
             options.PageTokens ?? options.Window, stream.Shape.HeadDim, isBoundary ? options.BoundaryKeyBits : options.KeyBits,
-            isBoundary ? options.BoundaryValueBits : options.ValueBits, options.Scales);
+            isBoundary ? options.BoundaryValueBits : options.ValueBits, options.Scales,
+            isBoundary ? null : Math.Max(options.KeyBits, options.SlowKeyBits));
         var simulation = new ResidencySimulation(options);
         var keys = new List<float[][]>(); // what a later token sees, [token][KV head][D]
         var values = new List<float[][]>();

@@ -37,9 +37,9 @@ public sealed class EngineTasksTests : IDisposable
     {
         var data = Write("test.jsonl", """{"question": "One and one?", "answer": "#### 2"}""");
 
-        var error = await Should.ThrowAsync<ArgumentException>(() => Run(["gsm8k", "--data", data, "--max-tokens", "5000"]));
+        var error = await Should.ThrowAsync<ArgumentException>(() => Run(["gsm8k", "--data", data, "--max-tokens", "9000"]));
 
-        error.Message.ShouldContain("--max-tokens 5000");
+        error.Message.ShouldContain("--max-tokens 9000");
     }
 
     [Fact]

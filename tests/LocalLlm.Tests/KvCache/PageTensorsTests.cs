@@ -10,15 +10,15 @@ public class PageTensorsTests
 {
     public PageTensorsTests() => LibTorch.EnsureLoaded();
 
-    public static TheoryData<int, int, int, int, KvScaleFormat, ScalarType> Layouts()
+    public static TheoryData<int, int, int, int, KvScaleFormat, ScalarType, int> Layouts()
     {
-        var data = new TheoryData<int, int, int, int, KvScaleFormat, ScalarType>();
+        var data = new TheoryData<int, int, int, int, KvScaleFormat, ScalarType, int>();
         for (var headDim = 8; headDim <= 256; headDim += 8)
         {
             var type = (headDim / 8 % 4) switch { 0 => ScalarType.BFloat16, 1 => ScalarType.Float16, _ => ScalarType.Float32 };
             foreach (var format in Enum.GetValues<KvScaleFormat>())
-                data.Add(32 << headDim / 8 % 3, headDim, 2 + headDim / 8 % 3, 2 + headDim / 24 % 3, format, type);
-            data.Add(64, headDim, 2, 2, KvScaleFormat.Byte, type);
+                data.Add(32 << headDim / 8 % 3, headDim, 2 + headDim / 8 % 3, 2 + headDim / 24 % 3, format, type, 2 + headDim / 8 % 3);
+            data.Add(64, headDim, 2, 2, KvScaleFormat.Byte, type, 3 + headDim / 16 % 2);
         }
 
         return data;
@@ -27,10 +27,10 @@ public class PageTensorsTests
     [Theory]
     [MemberData(nameof(Layouts))]
     public void QuantizeAndDequantize_AnyLayout_EqualTheScalarCodecBitForBit(
-        int window, int headDim, int keyBits, int valueBits, KvScaleFormat format, ScalarType type)
+        int window, int headDim, int keyBits, int valueBits, KvScaleFormat format, ScalarType type, int slowBits)
     {
         const int heads = 2, pages = 3;
-        var layout = new PageLayout(window, headDim, keyBits, valueBits, format);
+        var layout = new PageLayout(window, headDim, keyBits, valueBits, format, slowBits);
         var clipSearch = headDim % 40 == 0;
         using var scope = NewDisposeScope();
         manual_seed(headDim);

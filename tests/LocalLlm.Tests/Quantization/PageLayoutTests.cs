@@ -36,6 +36,42 @@ public class PageLayoutTests
     public void PageBytes_Llama8B_AreWholeKiBPerTokenAndThePosition(int keyBits, int valueBits, KvScaleFormat scales, int kibibytes) =>
         new PageLayout(64, 128, keyBits, valueBits, scales).PageBytes(32, 8).ShouldBe(64 * (kibibytes * 1024 + 4));
 
+    // Of 4 tiles of 64 channels the second and the fourth are slow; of 8 of 128 the third, fourth, seventh and eighth; where tiles straddle, half is enough.
+    [Theory]
+    [InlineData(64, new[] { 1, 3 })]
+    [InlineData(128, new[] { 2, 3, 6, 7 })]
+    [InlineData(256, new[] { 4, 5, 6, 7, 12, 13, 14, 15 })]
+    [InlineData(96, new[] { 1, 2, 4, 5 })]
+    [InlineData(80, new[] { 1, 2, 4 })]
+    [InlineData(32, new[] { 0, 1 })]
+    [InlineData(8, new[] { 0 })]
+    public void SlowKeyBits_MoreThanKeyBits_AreThoseOfSlowTiles(int headDim, int[] slow)
+    {
+        var layout = new PageLayout(64, headDim, slowKeyBits: 3);
+
+        var tiles = (headDim + 15) / 16;
+        Enumerable.Range(0, tiles).Where(layout.IsKeyHigh).ShouldBe(slow);
+        layout.KeyHighChannels.ShouldBe(16 * slow.Length);
+        (layout.ValueOffset - layout.KeyHighOffset).ShouldBe((slow.Length + 1) / 2 * 64 * 4);
+        for (var tile = 0; tile < tiles; tile++)
+            layout.KeyMaxCode(tile).ShouldBe(slow.Contains(tile) ? 7 : 3);
+        // The definition, channel by channel: pair i of (i, i + D/2) is slow from D/4 on.
+        for (var tile = 0; tile < tiles; tile++)
+        {
+            var channels = Enumerable.Range(16 * tile, 16).Where(c => c < headDim).ToArray();
+            var share = channels.Count(c => (c < headDim / 2 ? c : c - (headDim / 2)) >= headDim / 4) / (double)channels.Length;
+            layout.IsKeyHigh(tile).ShouldBe(share >= 0.5);
+        }
+    }
+
+    [Fact]
+    public void Constructor_SlowBitsBelowOrBesideOthers_Throws()
+    {
+        Should.Throw<ArgumentOutOfRangeException>(() => new PageLayout(64, 64, 3, slowKeyBits: 4));
+        Should.Throw<ArgumentOutOfRangeException>(() => new PageLayout(64, 64, 3, slowKeyBits: 2));
+        Should.Throw<ArgumentOutOfRangeException>(() => new PageLayout(64, 64, 2, slowKeyBits: 5));
+    }
+
     [Theory]
     [InlineData(48, 64, 2, 2)]
     [InlineData(0, 64, 2, 2)]
@@ -49,8 +85,8 @@ public class PageLayoutTests
     /// <summary>Layouts of all bits and scale formats, with whole and partly used lanes and groups.</summary>
     internal static IEnumerable<PageLayout> Grid() =>
         from shape in new[] { (32, 8), (64, 24), (32, 72), (64, 80), (64, 128), (128, 64), (32, 256) }
-        from keyBits in new[] { 2, 3, 4 }
+        from keyBits in new (int All, int Slow)[] { (2, 2), (2, 3), (2, 4), (3, 3), (4, 4) }
         from valueBits in new[] { 2, 3, 4 }
         from scales in Enum.GetValues<KvScaleFormat>()
-        select new PageLayout(shape.Item1, shape.Item2, keyBits, valueBits, scales);
+        select new PageLayout(shape.Item1, shape.Item2, keyBits.All, valueBits, scales, keyBits.Slow);
 }
