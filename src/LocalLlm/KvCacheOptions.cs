@@ -37,10 +37,10 @@ public sealed record KvCacheOptions
     public KvScaleFormat Scales { get; set; } = KvScaleFormat.Byte;
 
     /// <summary>
-    /// Seek each group's best scale and minimum when a page is made, instead of those of its range: more work once, a fraction of the error. Null for yes where
-    /// the engine's own kernels make the pages, no with torch operations, where it goes through host memory.
+    /// Seek each group's best scale and minimum when a page is made, instead of those of its range: more work once, a fraction of the error and of the
+    /// divergence. With torch operations it goes through host memory.
     /// </summary>
-    public bool? ClipSearch { get; set; }
+    public bool ClipSearch { get; set; } = true;
 
     /// <summary>
     /// How many of the first and as many of the last layers hold their pages at <see cref="BoundaryKeyBits"/> and

@@ -26,8 +26,7 @@ internal sealed class KvCacheFactory
         }
 
         (this.options, Shape) = (options with { }, shape);
-        var clipSearch = options.ClipSearch ?? useKernels;
-        operations = useKernels ? new CpuCacheOperations(clipSearch) : new TorchCacheOperations(clipSearch);
+        operations = useKernels ? new CpuCacheOperations(options.ClipSearch) : new TorchCacheOperations(options.ClipSearch);
         if (errors.Count == 0)
         {
             policy = Policy(options);

@@ -66,7 +66,7 @@ internal static class OptionGrid
         Add(options.SinkTokens > 0, $"sinks{options.SinkTokens}");
         Add(true, options.SlowKeyBits > options.KeyBits ? $"k{options.KeyBits}+{options.SlowKeyBits}v{options.ValueBits}" : $"k{options.KeyBits}v{options.ValueBits}");
         Add(options.Scales == KvScaleFormat.Half, "half");
-        Add(options.ClipSearch == false, "minmax");
+        Add(!options.ClipSearch, "minmax");
         Add(options.BoundaryLayers > 0, $"edge{options.BoundaryLayers}@{options.BoundaryKeyBits}/{options.BoundaryValueBits}");
         var name = string.Join(' ', parts);
         return method with { Id = IdStart + name, Label = name };

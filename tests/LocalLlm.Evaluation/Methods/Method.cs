@@ -57,7 +57,7 @@ internal sealed record Method(string Id, string Label, MethodFamily Family, KvCa
             var kind = ReachStep is { } step ? string.Create(CultureInfo.InvariantCulture, $"{o.Kind} reach={step}") : o.Kind.ToString();
             return string.Create(CultureInfo.InvariantCulture,
                 $"{kind} W={o.Window} sinks={o.SinkTokens} page={o.PageTokens ?? o.Window} bits={o.KeyBits}{(o.SlowKeyBits > o.KeyBits ? $"+{o.SlowKeyBits}" : "")}/{o.ValueBits} "
-                + $"scales={o.Scales} clip={o.ClipSearch ?? true} boundary={o.BoundaryLayers}@{o.BoundaryKeyBits}/{o.BoundaryValueBits}");
+                + $"scales={o.Scales} clip={o.ClipSearch} boundary={o.BoundaryLayers}@{o.BoundaryKeyBits}/{o.BoundaryValueBits}");
         }
     }
 

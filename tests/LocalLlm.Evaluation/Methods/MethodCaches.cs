@@ -39,7 +39,7 @@ internal sealed class MethodCaches
             return new ReferenceLogQuantCache(shape, method.Options.Window);
         return method.ReachStep is null
             ? factory.Create()
-            : new PagedKvCache(shape, Policy!, format!, new CpuCacheOperations(method.Options.ClipSearch ?? true));
+            : new PagedKvCache(shape, Policy!, format!, new CpuCacheOperations(method.Options.ClipSearch));
     }
 
     /// <summary>

@@ -238,7 +238,7 @@ public class TorchAttentionPagedTests
                 int[] slots = [.. tokens, .. Enumerable.Repeat(tokens[0], layout.Tokens - tokens.Length)];
                 float[] k = [.. slots.SelectMany(t => stream.Key(layer, t, head))];
                 float[] v = [.. slots.SelectMany(t => stream.Value(layer, t, head))];
-                PageCodec.Quantize(layout, k, v, codes, scales, layer, options.ClipSearch ?? false);
+                PageCodec.Quantize(layout, k, v, codes, scales, layer, options.ClipSearch);
                 PageCodec.Dequantize(layout, codes, scales, k, v);
                 for (var i = 0; i < tokens.Length; i++)
                 {

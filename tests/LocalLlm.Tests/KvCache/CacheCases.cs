@@ -6,7 +6,7 @@ namespace LocalLlm.Tests.KvCache;
 internal static class CacheCases
 {
     /// <summary>The rule of the paper and pages of 2 bits, without any option.</summary>
-    public static readonly KvCacheOptions Plain = new() { Kind = KvCacheKind.LogQuant, SinkTokens = 0, SlowKeyBits = 2 };
+    public static readonly KvCacheOptions Plain = new() { Kind = KvCacheKind.LogQuant, SinkTokens = 0, SlowKeyBits = 2, ClipSearch = false };
 
     private static readonly Dictionary<string, KvCacheOptions> Options = new()
     {

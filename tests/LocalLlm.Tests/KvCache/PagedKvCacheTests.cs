@@ -66,7 +66,7 @@ public class PagedKvCacheTests
             }
 
             for (var layer = 0; layer < 3; layer++)
-                ShouldHold(cache.View(layer), layer, simulation, stream, CacheCases.Named(name).ClipSearch ?? onKernels);
+                ShouldHold(cache.View(layer), layer, simulation, stream, CacheCases.Named(name).ClipSearch);
         }
 
         cache.Length.ShouldBe(tokens);

@@ -29,6 +29,12 @@ public class PageLayoutTests
     }
 
     [Theory]
+    [InlineData(KvScaleFormat.Byte, 20)]
+    [InlineData(KvScaleFormat.Half, 22)]
+    public void PageBytes_Llama8BSlowKeysOfThreeBits_AreWholeKiBPerTokenAndThePosition(KvScaleFormat scales, int kibibytes) =>
+        new PageLayout(64, 128, scales: scales, slowKeyBits: 3).PageBytes(32, 8).ShouldBe(64 * (kibibytes * 1024 + 4));
+
+    [Theory]
     [InlineData(2, 2, KvScaleFormat.Byte, 18)]
     [InlineData(2, 2, KvScaleFormat.Half, 20)]
     [InlineData(3, 2, KvScaleFormat.Byte, 22)]
