@@ -31,6 +31,22 @@ internal sealed class AttentionSection : IReportSection
             Write(report, group.Key, [.. group.Select(g => g.Value)], Of(pairErrors, group.Key), Of(errors, group.Key));
     }
 
+    /// <inheritdoc/>
+    public void Lead(ReportWriter report, ResultStore store)
+    {
+        var looks = Current<AttentionResult>(store, AttentionEvaluation.Command);
+        if (looks.GroupBy(l => (l.Key.Model, l.Value.Tokens)).OrderByDescending(g => g.Key.Tokens).FirstOrDefault() is not { } group)
+            return;
+        var name = string.Create(CultureInfo.InvariantCulture, $"{group.Key.Model}, {group.Key.Tokens} tokens");
+        var tokens = group.Key.Tokens.ToString(CultureInfo.InvariantCulture);
+        List<AttentionResult> texts = [.. group.Select(g => g.Value)];
+        report.Text("**Where attention looks.** Tokens with more than 1% of a query's attention, by distance; and the share of the attention that "
+            + "ways of choosing as many tokens catch.");
+        report.Picture(ReportWriter.PictureName("spikes", group.Key.Model, tokens), AttentionCharts.Spikes(name, texts), "Spikes by octaves of distance.");
+        report.Picture(
+            ReportWriter.PictureName("coverage", group.Key.Model, tokens), AttentionCharts.Coverage(name, texts), "Share of the attention on the tokens kept.");
+    }
+
     private static List<(ResultKey Key, T Value)> Current<T>(ResultStore store, string evaluation)
         where T : class =>
         [.. store.Newest<T>(evaluation).Where(r => AttentionEvaluation.IsCurrent(r.Key))];

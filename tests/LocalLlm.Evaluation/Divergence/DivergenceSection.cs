@@ -40,6 +40,27 @@ internal sealed class DivergenceSection : IReportSection
             Write(report, group);
     }
 
+    /// <inheritdoc/>
+    public void Lead(ReportWriter report, ResultStore store)
+    {
+        if (Groups(store).FirstOrDefault() is not { } group || !group.Methods.TryGetValue(MethodCatalog.Ours.Id, out var ours))
+            return;
+        report.Text(string.Create(CultureInfo.InvariantCulture,
+            $"**Divergence.** How far the next token's distribution moves from full precision's ({group.Model}, {group.Tokens} tokens): {Mean(ours):G2} nats by default"
+            + $"{Against("logquant-paper")}{Against("kivi")}; the same most probable token in ")
+            + string.Create(CultureInfo.InvariantCulture, $"{100 * Written(ours):F1} % of what the model writes."));
+        Chart(report, group, group.Methods, string.Create(CultureInfo.InvariantCulture, $"{group.Model}, {group.Tokens} tokens"));
+
+        string Against(string id) => group.Methods.TryGetValue(id, out var other)
+            ? string.Create(CultureInfo.InvariantCulture, $", {Mean(other):G2} with {DivergenceTables.Label(id)} at equal bytes")
+            : "";
+    }
+
+    private static double Mean(List<DivergenceResult> units) => DivergenceStatistics.Of(units, DivergenceTables.AllRows)!.Mean;
+
+    private static double Written(List<DivergenceResult> units) =>
+        DivergenceStatistics.Of(units, t => t.WrittenRows)?.SameTop ?? DivergenceStatistics.Of(units, DivergenceTables.AllRows)!.SameTop;
+
     private static void Write(ReportWriter report, Group group)
     {
         var methods = group.Methods.Where(m => !m.Key.StartsWith(OptionGrid.IdStart, StringComparison.Ordinal)).ToDictionary();

@@ -9,7 +9,11 @@ namespace LocalLlm.Evaluation.Memory;
 internal sealed class MemorySection : IReportSection
 {
     // What can be told apart in a picture; the tables have the others.
-    private static readonly string[] Drawn = ["dense", "4bit", "kivi", "sink-recent", "logquant-code", "logquant-paper", "partial", "ours"];
+    // At equal bytes the other methods lie on the default's line.
+    private static readonly string[] Drawn = ["dense", "4bit", "ours"];
+
+    /// <summary>The length of the page's first sentence.</summary>
+    private const int LeadTokens = 32768;
 
     /// <inheritdoc/>
     public int Order => 10;
@@ -32,7 +36,7 @@ internal sealed class MemorySection : IReportSection
             + "\"Reserved\" adds what a cache allocates before it fills it; the authors' code is counted as if it reserved nothing.");
         foreach (var model in units.GroupBy(u => u.Key.Model))
         {
-            var byMethod = model.GroupBy(u => u.Key.Method).Select(m => (Id: m.Key, Values: LastOptions(m))).ToList();
+            var byMethod = ByMethod(model);
             report.Heading(3, $"{model.Key} ({model.First().Key.Fingerprint}: layers, KV heads, head_dim)");
             var table = new Table("");
             foreach (var (id, values) in byMethod)
@@ -48,22 +52,44 @@ internal sealed class MemorySection : IReportSection
             }
 
             report.Table(table);
-            report.Picture(
-                ReportWriter.PictureName("memory", model.Key),
-                new LineChart
-                {
-                    Title = $"Cache of one sequence, {model.Key}",
-                    X = new("tokens", AxisScale.Log2),
-                    Y = new("GiB", AxisScale.Log10),
-                    Lines =
-                    [
-                        .. byMethod.Where(m => Drawn.Contains(m.Id)).Select(m =>
-                            new LineSeries(Label(m.Id), [.. m.Values.Select(v => new ChartPoint(v.Tokens, Gib(v.Bytes)))])),
-                    ],
-                },
-                "Bytes over length, as in the table above.");
+            Picture(report, model.Key, byMethod);
         }
     }
+
+    /// <inheritdoc/>
+    public void Lead(ReportWriter report, ResultStore store)
+    {
+        if (store.All<MemoryResult>(MemoryEvaluation.Command).GroupBy(u => u.Key.Model).FirstOrDefault() is not { } model)
+            return;
+        var byMethod = ByMethod(model);
+        if (byMethod.SelectMany(m => m.Values.Where(v => m.Id == MethodCatalog.Ours.Id && v.Tokens == LeadTokens)).FirstOrDefault() is not { } ours)
+            return;
+        report.Text(string.Create(CultureInfo.InvariantCulture,
+            $"**Memory.** A conversation of {MemoryEvaluation.Length(LeadTokens)} tokens with {model.Key} holds {Gib(ours.DenseBytes):F2} GiB in full precision, ")
+            + string.Create(CultureInfo.InvariantCulture, $"{Gib(ours.Bytes):F2} GiB by default: {(double)ours.DenseBytes / ours.Bytes:F1} times less."));
+        Picture(report, model.Key, byMethod);
+    }
+
+    private static List<(string Id, List<MemoryResult> Values)> ByMethod(IEnumerable<(ResultKey Key, MemoryResult Value)> units) =>
+    [
+        .. units.GroupBy(u => u.Key.Method).Where(m => MethodCatalog.Main.Any(known => known.Id == m.Key))
+            .Select(m => (m.Key, LastOptions(m))),
+    ];
+
+    private static void Picture(ReportWriter report, string model, List<(string Id, List<MemoryResult> Values)> byMethod) => report.Picture(
+        ReportWriter.PictureName("memory", model),
+        new LineChart
+        {
+            Title = $"Cache of one conversation, {model}",
+            X = new("tokens", AxisScale.Log2),
+            Y = new("GiB", AxisScale.Log10),
+            Lines =
+            [
+                .. byMethod.Where(m => Drawn.Contains(m.Id)).Select(m =>
+                    new LineSeries(Label(m.Id), [.. m.Values.Select(v => new ChartPoint(v.Tokens, Gib(v.Bytes)))], MethodNames.Style(m.Id))),
+            ],
+        },
+        "Bytes over length; the table has the figures.");
 
     private static List<MemoryResult> LastOptions(IEnumerable<(ResultKey Key, MemoryResult Value)> units) =>
         [.. units.Where(u => u.Key.Parameters == units.Last().Key.Parameters).Select(u => u.Value).OrderBy(v => v.Tokens)];

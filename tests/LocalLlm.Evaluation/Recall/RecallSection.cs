@@ -15,6 +15,8 @@ internal sealed class RecallSection : IReportSection
     /// <summary>What the picture shows; all are in the tables.</summary>
     private static readonly string[] Pictured = ["dense", "ours", "logquant-paper", "kivi", "sink-recent", "ours-log", "streaming-llm"];
 
+    private static readonly string[] Told = ["dense", "ours", "logquant-paper", "kivi"];
+
     /// <inheritdoc/>
     public int Order => 30;
 
@@ -45,21 +47,9 @@ internal sealed class RecallSection : IReportSection
     private static void Write(ReportWriter report, string model, string length, List<(ResultKey Key, RecallResult Value)> results)
     {
         report.Heading(3, $"{model}, conversations of {length} tokens");
-        var methods = MethodCatalog.All.Select(m => (m.Id, m.Label, Results: results.Where(r => r.Key.Method == m.Id).Select(r => r.Value).ToList()))
-            .Where(m => m.Results.Count > 0).ToList();
+        var methods = Methods(results);
 
-        var lines = methods.Where(m => Pictured.Contains(m.Id)).Select(m => new LineSeries(m.Label, Points(m.Results), MethodNames.Style(m.Id))).ToList();
-        report.Picture(
-            ReportWriter.PictureName("recall", model, length),
-            new LineChart
-            {
-                Title = $"Right answers by distance, {model}, {length} tokens",
-                X = new("distance from the value to the answer, tokens", AxisScale.Log2),
-                Y = new("right answers, %", Least: 0, Most: 100),
-                Lines = lines,
-            },
-            "Share of right answers by distance, one line for each method; the figures are in the tables below.");
-
+        Picture(report, model, length, methods);
         var table = new Table("");
         foreach (var (_, label, of) in methods)
         {
@@ -83,6 +73,38 @@ internal sealed class RecallSection : IReportSection
 
         report.Table(kinds);
     }
+
+    /// <inheritdoc/>
+    public void Lead(ReportWriter report, ResultStore store)
+    {
+        if (store.Newest<RecallResult>("recall").GroupBy(r => (r.Key.Model, Length: LengthOf(r.Key.Settings))).FirstOrDefault() is not { } group)
+            return;
+        var methods = Methods([.. group]);
+        report.Text($"**Recall.** Questions for what was told before ({group.Key.Model}, {group.Key.Length} tokens), answered rightly: "
+            + string.Join(", ", methods.Where(m => Told.Contains(m.Id)).Select(m => $"{m.Label} {Share(m.Results)}")) + ".");
+        Picture(report, group.Key.Model, group.Key.Length, methods);
+
+        static string Share(List<RecallResult> results) => string.Create(
+            CultureInfo.InvariantCulture, $"{100 * Proportion.Of(results.SelectMany(r => r.Answers).Where(a => a.Regime is not null)).Share:F1} %");
+    }
+
+    private static List<(string Id, string Label, List<RecallResult> Results)> Methods(List<(ResultKey Key, RecallResult Value)> results) =>
+    [
+        .. MethodCatalog.All.Select(m => (m.Id, m.Label, results.Where(r => r.Key.Method == m.Id).Select(r => r.Value).ToList()))
+            .Where(m => m.Item3.Count > 0),
+    ];
+
+    private static void Picture(ReportWriter report, string model, string length, List<(string Id, string Label, List<RecallResult> Results)> methods) =>
+        report.Picture(
+            ReportWriter.PictureName("recall", model, length),
+            new LineChart
+            {
+                Title = $"Right answers by distance, {model}, {length} tokens",
+                X = new("distance from the value to the answer (tokens)", AxisScale.Log2),
+                Y = new("right answers (%)", Least: 0, Most: 102),
+                Lines = [.. methods.Where(m => Pictured.Contains(m.Id)).Select(m => new LineSeries(m.Label, Points(m.Results), MethodNames.Style(m.Id)))],
+            },
+            "Share of right answers by distance, one line for each method; the figures are in the tables.");
 
     private static List<ChartPoint> Points(List<RecallResult> results)
     {

@@ -8,6 +8,11 @@ internal interface IReportSection
     /// <summary>Sections come in this order.</summary>
     int Order { get; }
 
+    /// <summary>What of it belongs to the page's beginning: a sentence and a picture. Nothing without results.</summary>
+    void Lead(ReportWriter report, ResultStore store)
+    {
+    }
+
     /// <summary>Writes it. Without results it says which command makes them (<see cref="ReportWriter.NoResults"/>).</summary>
     void Write(ReportWriter report, ResultStore store);
 }

@@ -36,6 +36,8 @@ internal sealed class ReportEvaluation : IEvaluation
         var report = new ReportWriter(folder);
         Header(report, run);
         foreach (var section in sections)
+            section.Lead(report, run.Store);
+        foreach (var section in sections)
         {
             cancellationToken.ThrowIfCancellationRequested();
             section.Write(report, run.Store);

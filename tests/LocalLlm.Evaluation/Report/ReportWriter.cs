@@ -62,8 +62,7 @@ internal sealed class ReportWriter(string folder, string pictureFolder = "evalua
     {
         if (name.Length == 0 || !name.All(c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c == '-'))
             throw new ArgumentException($"A picture's name has small letters, digits and hyphens; got '{name}'.", nameof(name));
-        if (!pictures.TryAdd(name, chart))
-            throw new ArgumentException($"Two pictures are called '{name}'.", nameof(name));
+        pictures.TryAdd(name, chart); // shown twice, drawn once
         var path = $"{pictureFolder}/{name}";
         Block($"""
             <picture>
