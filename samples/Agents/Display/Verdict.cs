@@ -13,7 +13,8 @@ internal sealed record Verdict(bool? IsRight, string Text)
     {
         foreach (RecallScore recall in score.Recalls)
         {
-            yield return new(recall.IsRight, (recall.IsRight ? "recalled" : $"expected {recall.Fact.Value}, told")
+            string expected = recall.Fact.KeepsEarlier ? recall.Fact.Values : recall.Fact.Value;
+            yield return new(recall.IsRight, (recall.IsRight ? "recalled" : $"expected {expected}, told")
                 + $" from {Figures.Count(recall.DistanceTokens)} tokens back ({recall.DistanceTurns} turn{(recall.DistanceTurns == 1 ? "" : "s")})");
         }
 

@@ -3,9 +3,9 @@ using DemoModel.Dialogues;
 namespace Agents.Scenes;
 
 /// <summary>
-/// What the scripted user says: facts, small talk, wishes that need tools, and questions for the facts. Each fact is told once and asked for
-/// at most once, so that its distance is the distance to the only place that holds it. Names and values are of the part of the generator's
-/// world that the demo model has not seen in training.
+/// What the scripted user says: facts, changes of them, pairs of names, small talk, wishes that need tools, and questions for the facts. A fact
+/// is asked for at most once, so that its distance is the distance to the only place that holds its last value. Names and values are of the
+/// part of the generator's world that the demo model has not seen in training.
 /// </summary>
 internal sealed class WorkshopScript
 {

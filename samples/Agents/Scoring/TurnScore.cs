@@ -4,9 +4,9 @@ namespace Agents.Scoring;
 
 /// <summary>One fact asked for.</summary>
 /// <param name="Fact">The fact.</param>
-/// <param name="DistanceTokens">Tokens between the message that told it and the question.</param>
+/// <param name="DistanceTokens">Tokens between the message that told it, or changed it last, and the question.</param>
 /// <param name="DistanceTurns">Turns between them.</param>
-/// <param name="IsRight">The answer contains its value.</param>
+/// <param name="IsRight">The answer gives it: <see cref="Fact.IsIn"/>.</param>
 internal sealed record RecallScore(Fact Fact, int DistanceTokens, int DistanceTurns, bool IsRight);
 
 /// <summary>How well one scripted turn went.</summary>
