@@ -148,7 +148,7 @@ internal static class CommandLine
             BytePairEncoder encoder = BytePairEncoder.Load(model);
             using var network = new Network(new() { VocabularySize = encoder.Count }, torch.ScalarType.Float32, seed: 1);
             Safetensors.ReadInto(Path.Combine(model, "model.safetensors"), network.Weights);
-            score = ForcedScorer.Score(network, encoder, dialogues, tokens, ForcedScorer.Seed, wrong ? Console.WriteLine : null);
+            score = ForcedScorer.Score(network, encoder, dialogues, tokens, ForcedScorer.Seed, ForcedScorer.FarOptions, wrong ? Console.WriteLine : null);
         }
         else
         {

@@ -66,9 +66,9 @@ public sealed class DialogueGenerator
         }
     }
 
-    /// <summary>A turn that tells facts.</summary>
+    /// <summary>A turn that tells facts; null if as many as there may be are told.</summary>
     /// <param name="count">How many.</param>
-    public ScriptedTurn Tell(int count) => factTurns.Tell(count);
+    public ScriptedTurn? Tell(int count) => factTurns.Tell(count);
 
     /// <summary>A turn that asks for facts told before; null if there is none (left).</summary>
     public ScriptedTurn? Recall() => factTurns.Recall(options.MaxFactsPerTurn);

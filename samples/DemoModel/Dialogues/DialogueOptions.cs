@@ -48,6 +48,17 @@ public sealed record DialogueOptions
     /// <summary>The share of tool turns that make several calls, at once or one after the other's result.</summary>
     public double SeveralCalls { get; init; } = 0.15;
 
+    /// <summary>
+    /// So many facts that were told and not asked for stay open: a question that is not for a recent one waits for as many. The more, the farther back
+    /// questions reach. For <see cref="AskOnce"/>.
+    /// </summary>
+    public int LeastOpenFacts { get; init; }
+
+    /// <summary>
+    /// The most facts told in a dialogue. Up to about eighty names share no piece. Some other kind of turn must be left when they are told and asked for.
+    /// </summary>
+    public int MostFacts { get; init; } = int.MaxValue;
+
     /// <summary>The share of dialogues without tools.</summary>
     public double NoTools { get; init; }
 

@@ -32,6 +32,7 @@ internal sealed class FactTurns(Random random, Split split, DialogueOptions opti
     private readonly Dictionary<string, string> partners = new(StringComparer.Ordinal);
     private readonly HashSet<string> namePieces = new(StringComparer.Ordinal);
     private readonly HashSet<string> valueWords = new(StringComparer.Ordinal);
+    private int askedFor; // facts that were taken from the open ones
 
     /// <summary>The facts told and not asked for yet, where each is asked for once.</summary>
     public IEnumerable<Fact> Facts => told.Select(f => f.Fact);
@@ -39,9 +40,11 @@ internal sealed class FactTurns(Random random, Split split, DialogueOptions opti
     /// <summary>Number of the present turn.</summary>
     public int Turn { get; set; }
 
-    /// <summary>A turn that tells facts.</summary>
-    public ScriptedTurn Tell(int count)
+    /// <summary>A turn that tells facts; null if as many as there may be are told.</summary>
+    public ScriptedTurn? Tell(int count)
     {
+        if (told.Count + askedFor + count > options.MostFacts)
+            return null;
         Fact[] facts = [.. Enumerable.Range(0, count).Select(_ => NewFact())];
         foreach (Fact fact in facts)
             told.Add(new(fact, Turn));
@@ -87,12 +90,17 @@ internal sealed class FactTurns(Random random, Split split, DialogueOptions opti
         var asked = new List<Told>();
         for (int i = 1 + random.Next(Math.Min(most, open.Count)); i > 0; i--)
         {
-            int from = random.NextDouble() < options.RecentRecall ? Math.Max(0, open.Count - 4) : 0;
+            bool isRecent = random.NextDouble() < options.RecentRecall;
+            if (!isRecent && open.Count < options.LeastOpenFacts)
+                continue;
+            int from = isRecent ? Math.Max(0, open.Count - 4) : 0;
             Told one = open[random.Next(from, open.Count)];
             if (!asked.Contains(one))
                 asked.Add(one);
         }
 
+        if (asked.Count == 0)
+            return null;
         RecallKind kind = KindOf(asked[0].Fact);
         return Ask(string.Join(" and the ", asked.Select(a => a.Fact.Key)), "", asked, kind);
     }
@@ -101,7 +109,7 @@ internal sealed class FactTurns(Random random, Split split, DialogueOptions opti
     public ScriptedTurn? RecallByPartner()
     {
         (string Name, string[] Path, Told Told)[] paths = [.. partners.Keys.SelectMany(Paths)];
-        if (paths.Length == 0)
+        if (paths.Length == 0 || paths.Length < options.LeastOpenFacts / 3)
             return null;
         int hops = Lexicon.Pick(random, [.. paths.Select(p => p.Path.Length).Distinct()]);
         (string name, string[] path, Told fact) = Lexicon.Pick(random, [.. paths.Where(p => p.Path.Length == hops)]);
@@ -133,7 +141,10 @@ internal sealed class FactTurns(Random random, Split split, DialogueOptions opti
         {
             int index = told.IndexOf(one);
             if (options.AskOnce)
+            {
                 told.RemoveAt(index);
+                askedFor++;
+            }
             else
                 told[index] = one with { Turn = Turn };
         }

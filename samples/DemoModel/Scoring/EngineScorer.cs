@@ -21,7 +21,7 @@ internal static class EngineScorer
         var counts = new ScoreCounts();
         for (int i = 0; i < dialogues; i++)
         {
-            var generator = new DialogueGenerator(seed + i, Split.Test, ForcedScorer.DialogueOptions);
+            var generator = new DialogueGenerator(seed + i, Split.Test, ForcedScorer.FarOptions);
             var dialogue = new EncodedDialogue(encoder, generator);
             ToolDefinition[] tools = [.. generator.Tools.Select(t => new ToolDefinition(t.Name, t.Description, t.Schema))];
             List<ChatTurn> turns = [new(ChatRole.System, generator.SystemPrompt)];

@@ -31,12 +31,16 @@ internal static class ForcedScorer
         MostTools = 6,
     };
 
-    public static Score Score(Network network, BytePairEncoder encoder, int dialogues, int length, int seed, Action<string>? wrong = null)
+    /// <summary>The same with questions that reach far back.</summary>
+    public static readonly DialogueOptions FarOptions = DialogueOptions with { LeastOpenFacts = 20, Tell = 8, Recall = 8, RecallByPartner = 3, RecentRecall = 0.05 };
+
+    public static Score Score(
+        Network network, BytePairEncoder encoder, int dialogues, int length, int seed, DialogueOptions options, Action<string>? wrong = null)
     {
         var counts = new ScoreCounts();
         for (int i = 0; i < dialogues; i++)
         {
-            var generator = new DialogueGenerator(seed + i, Split.Test, DialogueOptions);
+            var generator = new DialogueGenerator(seed + i, Split.Test, options);
             var dialogue = new EncodedDialogue(encoder, generator);
             while (dialogue.Ids.Count < length - 160)
                 dialogue.Add(generator.Next());

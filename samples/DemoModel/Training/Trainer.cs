@@ -98,7 +98,7 @@ internal sealed class Trainer(TrainerOptions options)
             {
                 scored = elapsed;
                 network.QuantizesPast = false;
-                Print("        " + ForcedScorer.Score(network, encoder, 6, Math.Clamp(lengths.Max() * 2, 512, 2048), ProgressSeed).Line);
+                Print("        " + ForcedScorer.Score(network, encoder, 6, Math.Clamp(lengths.Max() * 2, 512, 2048), ProgressSeed, ForcedScorer.DialogueOptions).Line);
                 network.QuantizesPast = options.QuantizesPast;
             }
 
@@ -118,7 +118,7 @@ internal sealed class Trainer(TrainerOptions options)
         {
             int length = options.QuantizesPast ? options.Network.TrainedTokens : Math.Min(2 * Curriculum.Stages[stage].Lengths.Max(), options.Network.TrainedTokens);
             network.QuantizesPast = false;
-            string table = ForcedScorer.Score(network, encoder, 12, length, ProgressSeed).Table;
+            string table = ForcedScorer.Score(network, encoder, 12, length, ProgressSeed, ForcedScorer.DialogueOptions).Table;
             network.QuantizesPast = options.QuantizesPast;
             File.AppendAllText(Path.Combine(options.OutputFolder, "stages.md"), string.Create(CultureInfo.InvariantCulture,
                 $"After {progress.Tokens:N0} tokens, {progress.Step:N0} steps, {progress.ElapsedSeconds / 60:F0} minutes; 12 dialogues of {length:N0} tokens:\n\n{table}\n\n"));

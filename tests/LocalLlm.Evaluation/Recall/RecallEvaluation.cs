@@ -15,7 +15,7 @@ internal sealed class RecallEvaluation(int seeds, int[] lengths) : IEvaluation
     private const int FirstSeed = 1_100_000_011;
 
     /// <summary>Of the exam's code: a change to what is asked or how it is marked makes it another.</summary>
-    private const int Version = 1;
+    private const int Version = 6;
 
     /// <inheritdoc/>
     public string Name => "recall";
@@ -123,6 +123,9 @@ internal sealed class RecallEvaluation(int seeds, int[] lengths) : IEvaluation
 
     private static ResultKey KeyOf(EvaluatedModel model, Method method, RecallTask task, int length, int seed) => new(
         "recall", model.Name, model.Fingerprint, method.Id, method.Parameters, $"v{Version} {task.Name} tokens={length} seed={seed}");
+
+    /// <summary>False for a result of another version of the exam.</summary>
+    public static bool IsCurrent(ResultKey key) => key.Settings.StartsWith($"v{Version} ", StringComparison.Ordinal);
 
     private static void AddRow(Table table, Method method, int length, List<RecallResult> results)
     {

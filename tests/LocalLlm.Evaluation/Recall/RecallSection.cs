@@ -24,7 +24,7 @@ internal sealed class RecallSection : IReportSection
     public void Write(ReportWriter report, ResultStore store)
     {
         report.Heading(2, "Recall");
-        var results = store.Newest<RecallResult>("recall");
+        var results = Current(store);
         if (results.Count == 0)
         {
             report.NoResults("recall");
@@ -77,7 +77,7 @@ internal sealed class RecallSection : IReportSection
     /// <inheritdoc/>
     public void Lead(ReportWriter report, ResultStore store)
     {
-        if (store.Newest<RecallResult>("recall").GroupBy(r => (r.Key.Model, Length: LengthOf(r.Key.Settings))).FirstOrDefault() is not { } group)
+        if (Current(store).GroupBy(r => (r.Key.Model, Length: LengthOf(r.Key.Settings))).FirstOrDefault() is not { } group)
             return;
         var methods = Methods([.. group]);
         report.Text($"**Recall.** Questions for what was told before ({group.Key.Model}, {group.Key.Length} tokens), answered rightly: "
@@ -87,6 +87,9 @@ internal sealed class RecallSection : IReportSection
         static string Share(List<RecallResult> results) => string.Create(
             CultureInfo.InvariantCulture, $"{100 * Proportion.Of(results.SelectMany(r => r.Answers).Where(a => a.Regime is not null)).Share:F1} %");
     }
+
+    private static List<(ResultKey Key, RecallResult Value)> Current(ResultStore store) =>
+        [.. store.Newest<RecallResult>("recall").Where(r => RecallEvaluation.IsCurrent(r.Key))];
 
     private static List<(string Id, string Label, List<RecallResult> Results)> Methods(List<(ResultKey Key, RecallResult Value)> results) =>
     [

@@ -8,23 +8,26 @@ namespace LocalLlm.Evaluation.Recall;
 internal sealed record RecallTask(string Name, DialogueOptions Options)
 {
     /// <summary>
-    /// Multi-query associative recall (Zoology, arXiv 2312.04927): pairs of name and value, then questions for them, with nothing between.
+    /// Multi-query associative recall (Zoology, arXiv 2312.04927): eighty pairs of name and value, and questions for them with
+    /// next to nothing between.
     /// </summary>
     public static RecallTask Mqar { get; } = new("mqar", new()
     {
-        Tell = 3,
+        Tell = 20,
         Recall = 8,
         Tool = 0,
-        SmallTalk = 0,
+        SmallTalk = 0.5,
         Unknown = 0,
         Change = 0,
         Pair = 0,
         RecallByPartner = 0,
         Digits = 0,
         MaxFactsPerTurn = 6,
+        LeastOpenFacts = 40,
+        MostFacts = 80,
         AskOnce = true,
         NoTools = 1,
-        RecentRecall = 0.3,
+        RecentRecall = 0.25,
     });
 
     /// <summary>
@@ -33,11 +36,11 @@ internal sealed record RecallTask(string Name, DialogueOptions Options)
     /// </summary>
     public static RecallTask Needles { get; } = new("needles", new()
     {
-        Tell = 4,
-        Recall = 5,
+        Tell = 8,
+        Recall = 8,
         Change = 1.5,
         Pair = 2,
-        RecallByPartner = 2,
+        RecallByPartner = 3,
         Unknown = 0.5,
         SmallTalk = 2.5,
         Tool = 1.5,
@@ -45,8 +48,9 @@ internal sealed record RecallTask(string Name, DialogueOptions Options)
         Digits = 0.2,
         MaxFactsPerTurn = 1,
         MostTools = 6,
+        LeastOpenFacts = 20,
         AskOnce = true,
-        RecentRecall = 0.35,
+        RecentRecall = 0.25,
     });
 
     /// <summary>Both.</summary>
