@@ -23,7 +23,7 @@ internal sealed class AttentionEvaluation : IEvaluation
     public const string PairErrors = "attention-pairs";
 
     // The first word of the settings; raised when what is measured changes.
-    private const string Version = "v2";
+    private const string Version = "v3";
     private const int LeastTokens = 512, MostTokens = 16384; // all pairs of tokens of a head are held at once
 
     private readonly int[] lengths;

@@ -33,6 +33,8 @@ internal sealed record SelectionPair(Method Method, double? PaperError)
             Kind = kind,
             Window = window,
             PageTokens = Window,
+            SinkTokens = 0,
+            SlowKeyBits = 2,
             Scales = KvScaleFormat.Half,
             ClipSearch = false,
         };

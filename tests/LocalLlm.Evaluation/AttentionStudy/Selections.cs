@@ -25,7 +25,7 @@ internal static class Selections
     /// <param name="random">For the random choice.</param>
     public static IEnumerable<(string Name, int[] Kept)> Of(int length, int window, ReadOnlyMemory<float> accumulated, Random random)
     {
-        var logQuant = KvCacheFactory.Policy(new() { Kind = KvCacheKind.LogQuant, Window = window })!.RowPositionsAt(length).ToArray();
+        var logQuant = KvCacheFactory.Policy(new() { Kind = KvCacheKind.LogQuant, Window = window, SinkTokens = 0 })!.RowPositionsAt(length).ToArray();
         var budget = logQuant.Length;
         yield return (Names[0], logQuant);
         yield return (Names[1], Last(length, budget));

@@ -48,7 +48,7 @@ internal sealed class DivergenceSection : IReportSection
         report.Text(string.Create(CultureInfo.InvariantCulture,
             $"**Divergence.** How far the next token's distribution moves from full precision's ({group.Model}, {group.Tokens} tokens): {Mean(ours):G2} nats by default"
             + $"{Against("logquant-paper")}{Against("kivi")}; the same most probable token in ")
-            + string.Create(CultureInfo.InvariantCulture, $"{100 * Written(ours):F1} % of what the model writes."));
+            + string.Create(CultureInfo.InvariantCulture, $"{100 * Written(ours):F2} % of what the model writes."));
         Chart(report, group, group.Methods, string.Create(CultureInfo.InvariantCulture, $"{group.Model}, {group.Tokens} tokens"));
 
         string Against(string id) => group.Methods.TryGetValue(id, out var other)

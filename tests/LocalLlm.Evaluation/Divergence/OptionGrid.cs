@@ -46,7 +46,8 @@ internal static class OptionGrid
             where window % page == 0
             select new KvCacheOptions
             {
-                Window = window, PageTokens = page == window ? null : page,
+                Window = window,
+                PageTokens = page == window ? null : page,
             });
 
         var reaches =

@@ -105,7 +105,7 @@ internal sealed class PerplexitySection : IReportSection
         [.. methods.Where(m => m.Id == MethodCatalog.Dense.Id).SelectMany(m => m.Results)];
 
     private static bool IsDrawn(MethodResults<PerplexityResult> method) => MethodCatalog.All.FirstOrDefault(m => m.Id == method.Id) is
-        { Family: not (MethodFamily.FullPrecision or MethodFamily.Eviction or MethodFamily.Variant) };
+    { Family: not (MethodFamily.FullPrecision or MethodFamily.Eviction or MethodFamily.Variant) };
 
     // The point of an octave is at its geometric middle.
     private static LineSeries Line(MethodResults<PerplexityResult> method, IReadOnlyList<PerplexityResult> full)

@@ -64,7 +64,7 @@ public sealed class RecallTests
         using var team = new WorkerTeam(1);
         using var model = EvaluatedModel.Load(new ModelSource("demo", ModelSource.DemoFolder, false), team);
         var answers = new List<RecallAnswer>();
-        foreach (var (task, seed) in RecallTask.All.SelectMany(t => Enumerable.Range(1, 4).Select(s => (t, s))))
+        foreach (var (task, seed) in RecallTask.All.SelectMany(t => Enumerable.Range(1, 6).Select(s => (t, s))))
         {
             var exam = new ForcedRecall(encoder, task, seed, tokens: 2500);
             exam.Tokens.ShouldBeInRange(2200, 2500);
