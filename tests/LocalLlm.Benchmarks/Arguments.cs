@@ -8,8 +8,8 @@ internal sealed class Arguments
     public const string Help = """
         Usage: LocalLlm.Benchmarks COMMAND [options]     (dotnet run -c Release --project tests/LocalLlm.Benchmarks -- COMMAND [options])
 
-          attention [--tokens 4096,16384,65536] [--head-dim 128,64] [--queries 1] [--path Vector512] [--rounds 10]
-                      attention over 2-bit pages against torch over the same tokens in bf16 and float32, and against reading the packed bytes
+          attention [--tokens 4096,16384,65536] [--head-dim 128,64] [--queries 1] [--path Vector512] [--rounds 10] [--slow-key-bits 3]
+                      attention over pages of 2 bits, slow keys at more, against torch over the same tokens in bf16 and float32, and against reading the packed bytes
           linear [--rows 1] [--type bf16] [--rounds 8]
                       a few rows times a weight matrix against torch, and against reading the weights
           quantize [--head-dim 128,64] [--rounds 10]

@@ -8,7 +8,7 @@ namespace LocalLlm.Benchmarks.Comparisons;
 /// One layer's attention, 32 query heads over 8 KV heads, over 2-bit pages and nothing else, against torch's scaled_dot_product_attention over dense keys and values.
 /// torch gets the query heads of a KV head as rows, its fastest form.
 /// </summary>
-internal sealed class AttentionComparison(int[] tokens, int[] headDims, int queries, int rounds, SimdPath path) : IComparison
+internal sealed class AttentionComparison(int[] tokens, int[] headDims, int queries, int rounds, int slowKeyBits, SimdPath path) : IComparison
 {
     private const int QueryHeads = 32, KvHeads = 8, PageTokens = 64;
 
@@ -20,12 +20,18 @@ internal sealed class AttentionComparison(int[] tokens, int[] headDims, int quer
             : throw new ArgumentException($"--path is one of {string.Join(", ", SimdPaths.Supported)}, got '{name}'.");
         return new(
             arguments.Numbers("tokens", [4096, 16384, 65536], PageTokens, PageTokens), arguments.Numbers("head-dim", [128, 64], 8, 8),
-            arguments.Number("queries", 1), arguments.Number("rounds", 10), path);
+            arguments.Number("queries", 1), arguments.Number("rounds", 10), SlowKeyBits(arguments), path);
+    }
+
+    private static int SlowKeyBits(Arguments arguments)
+    {
+        var bits = arguments.Number("slow-key-bits", new KvCacheOptions().SlowKeyBits);
+        return bits is 2 or 3 or 4 ? bits : throw new ArgumentException($"--slow-key-bits is 2, 3 or 4, got {bits}.");
     }
 
     public Table Run(Machine machine)
     {
-        var table = new Table($"attention over 2-bit pages, {queries} queries: {machine.Description}");
+        var table = new Table($"attention over pages of 2 bits (slow keys {slowKeyBits}), {queries} queries: {machine.Description}");
         using var mode = inference_mode();
         using var work = new AttentionWork(machine.Team, AttentionKernel.For(path));
         foreach (var headDim in headDims)
@@ -40,7 +46,7 @@ internal sealed class AttentionComparison(int[] tokens, int[] headDims, int quer
     private void Add(Table table, Machine machine, AttentionWork work, int headDim, int count)
     {
         // Layer after layer, as a decode step goes: nobody finds in the caches what the same layer left there.
-        using var pages = new Layers<PackedSequence>(() => new PackedSequence(new PageLayout(PageTokens, headDim), count, QueryHeads, KvHeads, queries), p => p.PackedBytes);
+        using var pages = new Layers<PackedSequence>(() => new PackedSequence(new PageLayout(PageTokens, headDim, slowKeyBits: slowKeyBits), count, QueryHeads, KvHeads, queries), p => p.PackedBytes);
         using var bf16 = new Layers<Dense>(() => new Dense(ScalarType.BFloat16, headDim, count, queries), d => d.Bytes);
         using var fp32 = new Layers<Dense>(() => new Dense(ScalarType.Float32, headDim, count, queries), d => d.Bytes);
         var times = Machine.Measure(
