@@ -226,8 +226,7 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
             padded, Ahead(source, row), overwrite: true);
         if (layout.KeyHighChannels == 0)
             return;
-        if (layout.KeyHighChannels < layout.Channels)
-            GatherHigh(layout, scratch, count);
+        scratch.GatherHigh(layout, count);
         AddHighPlane((byte*)keys + layout.KeyHighOffset, layout.SlowKeyBits, layout.Tokens, layout.KeyHighChannels, scratch, scores, MaxTileTokens, count, 0, padded,
             Ahead(source, row));
     }
@@ -262,11 +261,11 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
 
     private static void AddPlanes(
         byte* codes, int highOffset, int bits, int rowLanes, int codesOfLane, AttentionScratch scratch, float* sums, int sumStride, int count, int first, int lanes,
-        nint ahead, bool overwrite = false)
+        nint ahead)
     {
         CodePlanes.Add<TLanes>(
             (uint*)codes, rowLanes, codesOfLane / CodePlanes.TwoBitCodes, 2, 1, scratch.Coefficients, scratch.CoefficientStride, sums, sumStride, count, first, lanes,
-            ahead, overwrite);
+            ahead);
         if (bits > 2)
             AddHighPlane(codes + highOffset, bits, rowLanes, codesOfLane, scratch, sums, sumStride, count, first, lanes, ahead);
     }
@@ -278,26 +277,6 @@ internal sealed unsafe class AttentionKernel<TLanes>(SimdPath path) : AttentionK
         CodePlanes.Add<TLanes>(
             (uint*)codes, rowLanes, (codesOfLane + laneCodes - 1) / laneCodes, bits - 2, 4, scratch.Coefficients, scratch.CoefficientStride,
             sums, sumStride, count, first, lanes, ahead);
-    }
-
-    // Moves the coefficients of the channels with high bits to the front, in their order; behind them zeros up to a whole lane.
-    private static void GatherHigh(PageLayout layout, AttentionScratch scratch, int queries)
-    {
-        var high = layout.KeyHighChannels;
-        for (var q = 0; q < queries; q++)
-        {
-            var coefficients = scratch.Coefficients + (q * scratch.CoefficientStride);
-            for (var (tile, next) = (0, 0); next < high; tile++)
-            {
-                if (!layout.IsKeyHigh(tile))
-                    continue;
-                new Span<float>(coefficients + (tile * PageLayout.LaneCodes), PageLayout.LaneCodes).CopyTo(new Span<float>(coefficients + next, PageLayout.LaneCodes));
-                next += PageLayout.LaneCodes;
-            }
-
-            if (high % CodePlanes.OneBitCodes != 0)
-                new Span<float>(coefficients + high, PageLayout.LaneCodes).Clear();
-        }
     }
 
     // coefficients[q][i] = numbers[q][i]·scale[i], and as partial sums in the lanes of sums[q]: Σ numbers[q][i]·middle[i], the middles lying `middleOffset`

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using LocalLlm.Quantization;
 
 namespace LocalLlm.Kernels.Cpu;
 
@@ -62,6 +63,31 @@ internal sealed unsafe class AttentionScratch : IDisposable
         Keys = ValueScales + (2 * groups * tokens);
         Values = Keys + (tokens * channels);
         Queries = Values + (tokens * channels);
+    }
+
+    /// <summary>
+    /// Moves the coefficients of the key channels with bits in the high plane to the front, in their order, with zeros behind them up to a whole lane; nothing to
+    /// do where all channels have.
+    /// </summary>
+    /// <param name="layout">The page's layout.</param>
+    /// <param name="queries">How many queries' coefficients.</param>
+    public void GatherHigh(PageLayout layout, int queries)
+    {
+        var high = layout.KeyHighChannels;
+        for (var q = 0; q < queries && high < layout.Channels; q++)
+        {
+            var coefficients = Coefficients + (q * CoefficientStride);
+            for (var (tile, next) = (0, 0); next < high; tile++)
+            {
+                if (!layout.IsKeyHigh(tile))
+                    continue;
+                new Span<float>(coefficients + (tile * PageLayout.LaneCodes), PageLayout.LaneCodes).CopyTo(new Span<float>(coefficients + next, PageLayout.LaneCodes));
+                next += PageLayout.LaneCodes;
+            }
+
+            if (high % CodePlanes.OneBitCodes != 0)
+                new Span<float>(coefficients + high, PageLayout.LaneCodes).Clear();
+        }
     }
 
     /// <inheritdoc/>
