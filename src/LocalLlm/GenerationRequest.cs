@@ -14,6 +14,15 @@ public sealed record GenerationRequest
     /// <summary>The tools that the model may call, in the order in which the template shows them.</summary>
     public IReadOnlyList<ToolDefinition> Tools { get; init; } = [];
 
+    /// <summary>Whether the answer calls tools; without effect where there are none, but for a required call, which is an error then.</summary>
+    public ToolChoice ToolChoice { get; init; } = ToolChoice.Auto;
+
+    /// <summary>Whether one answer may call more than one tool.</summary>
+    public bool AllowParallelToolCalls { get; init; } = true;
+
+    /// <summary>What the answer's text must be; null for any text. Tool calls, where they may be made, are not bound by it.</summary>
+    public OutputConstraint? Constraint { get; init; }
+
     /// <summary>Sampling settings; null takes the model's <c>generation_config.json</c>.</summary>
     public SamplingOptions? Sampling { get; init; }
 
