@@ -7,11 +7,9 @@ internal static partial class Log
 {
     [LoggerMessage(1, LogLevel.Warning,
         "The additional property '{Name}' is unknown to this client and has no effect. "
-        + "It knows {MinP}, {RepetitionPenalty} and {TemplateVariables}.")]
-    public static partial void UnknownOption(ILogger logger, string name, string minP, string repetitionPenalty, string templateVariables);
-
-    [LoggerMessage(2, LogLevel.Warning, "One tool call at most was asked for; the call of '{Name}' is left out.")]
-    public static partial void CallLeftOut(ILogger logger, string name);
+        + "It knows {MinP}, {RepetitionPenalty}, {TemplateVariables}, {Json}, {Regex} and {Choice}.")]
+    public static partial void UnknownOption(
+        ILogger logger, string name, string minP, string repetitionPenalty, string templateVariables, string json, string regex, string choice);
 
     [LoggerMessage(3, LogLevel.Warning, "{Rounds} rounds of tool calls have been made for one request; no tools are offered any more.")]
     public static partial void RoundLimitReached(ILogger logger, int rounds);

@@ -14,13 +14,15 @@ namespace SK.Connectors.LogQuant;
 /// concurrent use. It keeps no conversations: send the whole history each time; the engine finds the KV cache that continues it.
 /// </summary>
 /// <remarks>
-/// <para>An option that cannot be honoured is an error: JSON as <see cref="ChatOptions.ResponseFormat"/>,
-/// <see cref="ChatOptions.ConversationId"/>, tools that are no functions, contents that are not text. The keys <c>min_p</c>,
-/// <c>repetition_penalty</c> and <c>template_variables</c> (an object) of <see cref="ChatOptions.AdditionalProperties"/> are understood; other
-/// keys are logged as without effect. <see cref="ChatOptions.RawRepresentationFactory"/> may return a <see cref="GenerationRequest"/>, for
+/// <para>An option that cannot be honoured is an error: <see cref="ChatOptions.ConversationId"/>, tools that are no functions, contents that are
+/// not text, a schema with keywords that cannot be enforced. The keys <c>min_p</c>, <c>repetition_penalty</c>, <c>template_variables</c> (an
+/// object), <c>guided_json</c> (a schema), <c>guided_regex</c> and <c>guided_choice</c> (a list of texts) of
+/// <see cref="ChatOptions.AdditionalProperties"/> are understood; other keys are logged as without effect. <see cref="ChatOptions.RawRepresentationFactory"/> may return a <see cref="GenerationRequest"/>, for
 /// instance one with a raw prompt; options that are set override it.</para>
-/// <para><see cref="ChatToolMode.None"/> shows the model no tools. A required tool call cannot be forced yet: an answer without one ends in
-/// <see cref="InvalidOperationException"/>.</para>
+/// <para><see cref="ChatOptions.ResponseFormat"/> and <see cref="ChatOptions.ToolMode"/> are enforced while the model writes: JSON is valid against its
+/// schema, a call is one of an offered function with arguments valid against its schema, <see cref="ChatToolMode.RequireAny"/> leaves nothing
+/// else, and with <see cref="ChatToolMode.None"/> the model sees the tools but cannot call them. An answer that its token limit cuts short is
+/// incomplete: its finish reason is <see cref="ChatFinishReason.Length"/>, and of a call that is not whole nothing is given.</para>
 /// </remarks>
 public sealed class LogQuantChatClient : IChatClient
 {
@@ -67,7 +69,6 @@ public sealed class LogQuantChatClient : IChatClient
                 + $"'{model.ModelId}'. Leave it null, or use the client of that model.", nameof(options));
 
         var answer = new Answer(model.ModelId);
-        var calls = new CallCheck(request, _logger);
         await foreach (var update in _engine.GenerateAsync(request.Generation, cancellationToken).ConfigureAwait(false))
         {
             switch (update)
@@ -78,11 +79,10 @@ public sealed class LogQuantChatClient : IChatClient
                 case ReasoningDelta delta when !request.HideReasoning:
                     yield return answer.Update(new TextReasoningContent(delta.Text));
                     break;
-                case ToolCallUpdate { Call: var call } when calls.Accept(call):
+                case ToolCallUpdate { Call: var call }:
                     yield return answer.Update(CallArguments.ToContent(call));
                     break;
                 case GenerationCompleted completed:
-                    calls.Complete(completed);
                     yield return answer.Last(completed);
                     break;
             }

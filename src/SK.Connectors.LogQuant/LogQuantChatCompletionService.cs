@@ -20,8 +20,10 @@ namespace SK.Connectors.LogQuant;
 /// </summary>
 /// <remarks>
 /// <para>As <see cref="ITextGenerationService"/> it continues the prompt as it is, without the chat template and without functions.</para>
-/// <para><see cref="FunctionChoiceBehavior.None"/> shows the model no functions. A required call cannot be forced yet: a first answer
-/// without one ends in <see cref="InvalidOperationException"/>.</para>
+/// <para>The choice is enforced while the model writes: a call is one of an offered function with arguments valid against its schema (whatever
+/// <see cref="FunctionChoiceBehaviorOptions.AllowStrictSchemaAdherence"/> says), <see cref="FunctionChoiceBehavior.Required"/> leaves nothing but
+/// calls in the first round, and with <see cref="FunctionChoiceBehavior.None"/> the model sees the functions but cannot call them. Once functions
+/// were shown to it they stay in the prompt for the rest of the rounds, so that the KV cache stays valid.</para>
 /// <para>The metadata of messages is described by <see cref="LogQuantMetadata"/>.</para>
 /// </remarks>
 public sealed class LogQuantChatCompletionService : IChatCompletionService, ITextGenerationService
@@ -70,14 +72,16 @@ public sealed class LogQuantChatCompletionService : IChatCompletionService, ITex
     {
         ArgumentNullException.ThrowIfNull(chatHistory);
         var settings = LogQuantPromptExecutionSettings.FromExecutionSettings(executionSettings);
+        var offer = FunctionOffer.Nothing;
         for (var round = 0; ; round++)
         {
-            var offer = FunctionOffer.Create(settings.FunctionChoiceBehavior, chatHistory, round, kernel, _logger);
-            var response = await _client.GetResponseAsync(
-                HistoryMapper.Map(chatHistory), Options(settings, offer, chatHistory), cancellationToken).ConfigureAwait(false);
-            var message = MessageFactory.Create(response, offer);
-            if (!MustCall(offer, message))
-                return [message];
+            offer = FunctionOffer.Create(settings.FunctionChoiceBehavior, chatHistory, round, kernel, offer, _logger);
+            var current = offer;
+            var responses = await Candidates.GetAsync(_client, HistoryMapper.Map(chatHistory), () => Options(settings, current, chatHistory),
+                Candidates.Count(settings, offer), cancellationToken).ConfigureAwait(false);
+            var messages = responses.Select(r => MessageFactory.Create(r, current)).ToArray();
+            if (messages is not [var message] || !MustCall(offer, message))
+                return messages;
 
             var runner = new FunctionCallRunner(kernel!, offer, settings, chatHistory, isStreaming: false, _logger);
             if (await runner.RunAsync(message, round, cancellationToken).ConfigureAwait(false) is { } last)
@@ -98,9 +102,20 @@ public sealed class LogQuantChatCompletionService : IChatCompletionService, ITex
         ChatHistory history, LogQuantPromptExecutionSettings settings, Kernel? kernel,
         [EnumeratorCancellation] CancellationToken cancellationToken)
     {
+        var offer = FunctionOffer.Nothing;
         for (var round = 0; ; round++)
         {
-            var offer = FunctionOffer.Create(settings.FunctionChoiceBehavior, history, round, kernel, _logger);
+            offer = FunctionOffer.Create(settings.FunctionChoiceBehavior, history, round, kernel, offer, _logger);
+            var current = offer;
+            if (Candidates.Count(settings, offer) is > 1 and var count)
+            {
+                var callCounts = new int[count];
+                await foreach (var (index, part) in Candidates.StreamAsync(
+                    _client, HistoryMapper.Map(history), () => Options(settings, current, history), count, cancellationToken).ConfigureAwait(false))
+                    yield return MessageFactory.CreateStreaming(part, round, ref callCounts[index], index);
+                yield break;
+            }
+
             var updates = new List<ChatResponseUpdate>();
             var callCount = 0;
             await foreach (var update in _client.GetStreamingResponseAsync(
@@ -127,9 +142,10 @@ public sealed class LogQuantChatCompletionService : IChatCompletionService, ITex
     public async Task<IReadOnlyList<TextContent>> GetTextContentsAsync(
         string prompt, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, CancellationToken cancellationToken = default)
     {
-        var response = await _client.GetResponseAsync([], PromptOptions(prompt, executionSettings), cancellationToken).ConfigureAwait(false);
-        var message = MessageFactory.Create(response, FunctionOffer.Nothing);
-        return [new TextContent(response.Text, response.ModelId, response, metadata: message.Metadata)];
+        var settings = LogQuantPromptExecutionSettings.FromExecutionSettings(executionSettings);
+        var responses = await Candidates.GetAsync(
+            _client, [], () => PromptOptions(prompt, settings), Candidates.Count(settings, FunctionOffer.Nothing), cancellationToken).ConfigureAwait(false);
+        return [.. responses.Select(r => new TextContent(r.Text, r.ModelId, r, metadata: MessageFactory.Create(r, FunctionOffer.Nothing).Metadata))];
     }
 
     /// <inheritdoc/>
@@ -137,12 +153,13 @@ public sealed class LogQuantChatCompletionService : IChatCompletionService, ITex
         string prompt, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null,
         [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
+        var settings = LogQuantPromptExecutionSettings.FromExecutionSettings(executionSettings);
         var callCount = 0;
-        var options = PromptOptions(prompt, executionSettings);
-        await foreach (var update in _client.GetStreamingResponseAsync([], options, cancellationToken).ConfigureAwait(false))
+        await foreach (var (index, update) in Candidates.StreamAsync(
+            _client, [], () => PromptOptions(prompt, settings), Candidates.Count(settings, FunctionOffer.Nothing), cancellationToken).ConfigureAwait(false))
         {
-            var part = MessageFactory.CreateStreaming(update, round: 0, ref callCount);
-            yield return new StreamingTextContent(part.Content, modelId: part.ModelId, innerContent: update, metadata: part.Metadata);
+            var part = MessageFactory.CreateStreaming(update, round: 0, ref callCount, index);
+            yield return new StreamingTextContent(part.Content, index, part.ModelId, update, metadata: part.Metadata);
         }
     }
 
@@ -160,10 +177,9 @@ public sealed class LogQuantChatCompletionService : IChatCompletionService, ITex
         return options;
     }
 
-    private static ChatOptions PromptOptions(string prompt, PromptExecutionSettings? executionSettings)
+    private static ChatOptions PromptOptions(string prompt, LogQuantPromptExecutionSettings settings)
     {
         ArgumentNullException.ThrowIfNull(prompt);
-        var settings = LogQuantPromptExecutionSettings.FromExecutionSettings(executionSettings);
         if (settings.FunctionChoiceBehavior is not (null or NoneFunctionChoiceBehavior))
             throw new NotSupportedException("Text generation continues the prompt as it is, so functions cannot be offered. "
                 + $"Use {nameof(IChatCompletionService)} for them, or leave {nameof(PromptExecutionSettings.FunctionChoiceBehavior)} out.");

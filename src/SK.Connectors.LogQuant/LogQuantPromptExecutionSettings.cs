@@ -116,13 +116,26 @@ public sealed class LogQuantPromptExecutionSettings : PromptExecutionSettings
     }
 
     /// <summary>
-    /// "text", "json_object", a JSON schema (<see cref="JsonElement"/>), a <see cref="Type"/>, or a <see cref="ChatResponseFormat"/>.
-    /// This version answers in text; the others are refused with <see cref="NotSupportedException"/>.
+    /// What the answer must be, enforced while the model writes: "text", "json_object", a JSON schema (as <see cref="JsonElement"/>,
+    /// <see cref="JsonDocument"/>, <see cref="System.Text.Json.Nodes.JsonNode"/> or text), OpenAI's object of type "json_schema", a
+    /// <see cref="Type"/>, or a <see cref="ChatResponseFormat"/>.
     /// </summary>
     [JsonPropertyName("response_format")]
     [JsonConverter(typeof(ResponseFormatConverter))]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public object? ResponseFormat
+    {
+        get;
+        set => Set(ref field, value);
+    }
+
+    /// <summary>
+    /// How many answers to give, 1 to 128; null for one. They are generated side by side and share the prompt's KV cache; a <see cref="Seed"/> is
+    /// counted up from answer to answer. More than one is refused where functions are called automatically. Each answer's metadata has its own usage.
+    /// </summary>
+    [JsonPropertyName("results_per_prompt")]
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? ResultsPerPrompt
     {
         get;
         set => Set(ref field, value);
@@ -219,6 +232,7 @@ public sealed class LogQuantPromptExecutionSettings : PromptExecutionSettings
         PresencePenalty = PresencePenalty,
         RepetitionPenalty = RepetitionPenalty,
         ResponseFormat = ResponseFormat,
+        ResultsPerPrompt = ResultsPerPrompt,
         ReasoningEffort = ReasoningEffort,
         Logprobs = Logprobs,
         TopLogprobs = TopLogprobs,

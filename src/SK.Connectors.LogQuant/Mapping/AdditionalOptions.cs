@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.Text.Json;
+using LocalLlm;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging;
 
@@ -26,6 +27,8 @@ internal sealed record AdditionalOptions
 
     public IReadOnlyDictionary<string, JsonElement> TemplateVariables { get; init; } = new Dictionary<string, JsonElement>();
 
+    public OutputConstraint? Constraint { get; init; }
+
     public static AdditionalOptions Read(AdditionalPropertiesDictionary? properties, ILogger logger)
     {
         var result = new AdditionalOptions();
@@ -42,18 +45,26 @@ internal sealed record AdditionalOptions
                 case TemplateVariablesKey:
                     result = result with { TemplateVariables = Variables(key, value) };
                     break;
+                case OutputConstraints.JsonKey or OutputConstraints.RegexKey or OutputConstraints.ChoiceKey or OutputConstraints.GrammarKey:
+                    if (OutputConstraints.Read(key, value) is { } constraint)
+                        result = result with { Constraint = result.Constraint is null ? constraint : throw TwoConstraints() };
+                    break;
                 case LogprobsKey or TopLogprobsKey or LogitBiasKey or TokenSelectionBiasesKey:
                     RefuseUnlessOff(key, value);
                     break;
                 default:
                     // Middleware and settings meant for other providers put their own keys here, so an unknown one is no error.
                     if (value is not null && Warned.TryAdd(key, true))
-                        Log.UnknownOption(logger, key, MinPKey, RepetitionPenaltyKey, TemplateVariablesKey);
+                        Log.UnknownOption(logger, key, MinPKey, RepetitionPenaltyKey, TemplateVariablesKey,
+                            OutputConstraints.JsonKey, OutputConstraints.RegexKey, OutputConstraints.ChoiceKey);
                     break;
             }
         }
         return result;
     }
+
+    private static ArgumentException TwoConstraints() => new(
+        $"More than one of the additional properties {OutputConstraints.JsonKey}, {OutputConstraints.RegexKey} and {OutputConstraints.ChoiceKey} is set; give one.");
 
     private static float? Number(string key, object? value)
     {

@@ -30,6 +30,9 @@ internal static class ChatRequestMapper
         {
             Turns = turns.Count > 0 ? turns : raw.Turns,
             Tools = tools.Count > 0 || mode is not null ? tools : raw.Tools,
+            ToolChoice = ToolMapper.Choice(mode) ?? raw.ToolChoice,
+            AllowParallelToolCalls = settings.AllowMultipleToolCalls ?? raw.AllowParallelToolCalls,
+            Constraint = OutputConstraints.Of(settings.ResponseFormat, properties.Constraint, raw.Constraint),
             Sampling = Sampling(settings, properties, raw.Sampling),
             MaxTokens = settings.MaxOutputTokens ?? raw.MaxTokens,
             StopSequences = settings.StopSequences is { } stops ? [.. stops] : raw.StopSequences,
@@ -40,9 +43,6 @@ internal static class ChatRequestMapper
                 + "Send messages instead, or leave the tools out.");
         return new ChatRequest(generation)
         {
-            CallRequired = mode is RequiredChatToolMode,
-            RequiredFunction = (mode as RequiredChatToolMode)?.RequiredFunctionName,
-            SingleCall = settings.AllowMultipleToolCalls == false,
             HideReasoning = reasoning?.Output == ReasoningOutput.None,
         };
     }
@@ -55,12 +55,9 @@ internal static class ChatRequestMapper
         if (options.ContinuationToken is not null)
             throw new NotSupportedException($"{nameof(ChatOptions)}.{nameof(ChatOptions.ContinuationToken)} is set, but this client has no "
                 + "background responses to continue; leave it null.");
-        if (options.ResponseFormat is ChatResponseFormatJson)
-            throw new NotSupportedException($"{nameof(ChatOptions)}.{nameof(ChatOptions.ResponseFormat)} asks for JSON, which needs constrained "
-                + "decoding; this version does not have it yet. Use text, describe the format in the prompt and check the answer.");
-        if (options.ResponseFormat is not (null or ChatResponseFormatText))
+        if (options.ResponseFormat is not (null or ChatResponseFormatText or ChatResponseFormatJson))
             throw new NotSupportedException($"{nameof(ChatOptions)}.{nameof(ChatOptions.ResponseFormat)} is a "
-                + $"{options.ResponseFormat.GetType().Name}; only text is supported.");
+                + $"{options.ResponseFormat.GetType().Name}; use text, JSON or a JSON schema.");
         if (options.Reasoning?.Output == ReasoningOutput.Summary)
             throw new NotSupportedException($"{nameof(ReasoningOptions)}.{nameof(ReasoningOptions.Output)} is {nameof(ReasoningOutput.Summary)}, "
                 + $"but a local model's reasoning is not summarised; use {nameof(ReasoningOutput.Full)} or {nameof(ReasoningOutput.None)}.");
@@ -92,14 +89,17 @@ internal static class ChatRequestMapper
         return raw is null && sampling == new SamplingOptions() ? null : sampling;
     }
 
-    /// <summary>Templates know two conventions: Qwen's <c>enable_thinking</c> and gpt-oss's <c>reasoning_effort</c>; both are set.</summary>
+    /// <summary>
+    /// Templates know three conventions: <c>enable_thinking</c> (Qwen, GLM), <c>thinking</c> (DeepSeek, Granite) and <c>reasoning_effort</c>
+    /// (gpt-oss); all are set, and a template reads its own.
+    /// </summary>
     private static Dictionary<string, JsonElement> TemplateVariables(
         ReasoningEffort? effort, AdditionalOptions properties, IReadOnlyDictionary<string, JsonElement> raw)
     {
         var variables = new Dictionary<string, JsonElement>(raw);
         if (effort is { } value)
         {
-            variables["enable_thinking"] = JsonSerializer.SerializeToElement(value != ReasoningEffort.None);
+            variables["enable_thinking"] = variables["thinking"] = JsonSerializer.SerializeToElement(value != ReasoningEffort.None);
             variables["reasoning_effort"] = JsonSerializer.SerializeToElement(ReasoningEfforts.Name(value));
         }
         foreach (var (name, variable) in properties.TemplateVariables)

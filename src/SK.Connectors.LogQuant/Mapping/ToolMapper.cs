@@ -23,19 +23,29 @@ internal static class ToolMapper
                     + $"({nameof(AIFunctionDeclaration)}, {nameof(AIFunction)}).");
             if (!names.Add(function.Name))
                 throw new ArgumentException($"Two tools are named '{function.Name}'; names must be unique in a request.", nameof(tools));
-            if (required?.RequiredFunctionName is { } only && only != function.Name)
-                continue;
             definitions.Add(new ToolDefinition(function.Name, function.Description, Parameters(function.JsonSchema)));
         }
 
         if (required is not null && definitions.Count == 0)
-            throw new ArgumentException(required.RequiredFunctionName is { } missing
-                ? $"The tool mode requires a call of '{missing}', which is not among the {names.Count} tools of the request."
-                : "The tool mode requires a tool call, but the request has no tools.", nameof(tools));
-
-        // A model that is not shown a tool does not call it: this is how None is kept for now.
-        return mode is NoneChatToolMode ? [] : definitions;
+            throw new ArgumentException("The tool mode requires a tool call, but the request has no tools.", nameof(tools));
+        if (required?.RequiredFunctionName is { } missing && !names.Contains(missing))
+            throw new ArgumentException(
+                $"The tool mode requires a call of '{missing}', which is not among the {names.Count} tools of the request.", nameof(tools));
+        return definitions;
     }
+
+    /// <summary>
+    /// The engine's choice for a tool mode; null for none. Whatever it is, the model is shown the same tools: the prompt, and with it the KV
+    /// cache, stays the same when the mode changes from turn to turn.
+    /// </summary>
+    public static ToolChoice? Choice(ChatToolMode? mode) => mode switch
+    {
+        null => null,
+        NoneChatToolMode => ToolChoice.None,
+        RequiredChatToolMode { RequiredFunctionName: { } name } => ToolChoice.Function(name),
+        RequiredChatToolMode => ToolChoice.Required,
+        _ => ToolChoice.Auto,
+    };
 
     /// <summary>A schema of type object; Semantic Kernel writes a function's description under "condition", which is no schema keyword.</summary>
     private static JsonElement Parameters(JsonElement schema)

@@ -8,12 +8,16 @@ namespace SK.Connectors.LogQuant.ToolLoop;
 /// <summary>The functions that one round offers to the model, and what becomes of its calls.</summary>
 internal sealed class FunctionOffer
 {
-    /// <summary>Rounds with tool calls for one request; the round after them is offered no tools, so that it must answer.</summary>
+    /// <summary>Rounds with tool calls for one request; in the round after them no tool can be called, so that it must answer.</summary>
     public const int MaxRounds = 128;
 
     public static readonly FunctionOffer Nothing = new();
 
+    /// <summary>What can be called.</summary>
     private readonly Dictionary<string, KernelFunction> _functions = new(StringComparer.Ordinal);
+
+    /// <summary>What the model is shown: what can be called, or what could be in an earlier round, so that the prompt stays the same.</summary>
+    private IReadOnlyDictionary<string, KernelFunction> _shown = new Dictionary<string, KernelFunction>();
 
     private FunctionOffer()
     {
@@ -28,7 +32,8 @@ internal sealed class FunctionOffer
 
     private FunctionChoice Choice { get; init; } = FunctionChoice.Auto;
 
-    public static FunctionOffer Create(FunctionChoiceBehavior? behavior, ChatHistory history, int round, Kernel? kernel, ILogger logger)
+    public static FunctionOffer Create(
+        FunctionChoiceBehavior? behavior, ChatHistory history, int round, Kernel? kernel, FunctionOffer previous, ILogger logger)
     {
         if (behavior is null)
             return Nothing;
@@ -42,7 +47,7 @@ internal sealed class FunctionOffer
         if (autoInvoke && round >= MaxRounds)
         {
             Log.RoundLimitReached(logger, MaxRounds);
-            return Nothing;
+            return new FunctionOffer { _shown = previous._shown };
         }
         if (autoInvoke && FunctionCallRunner.IsNestedTooDeep)
         {
@@ -53,18 +58,19 @@ internal sealed class FunctionOffer
         var offer = new FunctionOffer { Options = configuration.Options, AutoInvoke = autoInvoke, Choice = configuration.Choice };
         foreach (var function in configuration.Functions ?? [])
             offer._functions.TryAdd(FunctionNames.Join(function.PluginName, function.Name), function);
+        // After its first round, a required choice names no functions any more: the model is to answer.
+        offer._shown = offer.IsEmpty ? previous._shown : offer._functions;
         return offer;
     }
 
     /// <summary>Adds the tools and the tool mode to a round's options.</summary>
     public void Apply(ChatOptions options)
     {
-        // After its first round, a required choice names no functions any more: the model is to answer.
-        if (IsEmpty)
+        if (_shown.Count == 0)
             return;
-        options.Tools = [.. _functions.Select(f => AIFunctionFactory.CreateDeclaration(f.Key, f.Value.Description, f.Value.JsonSchema))];
-        options.ToolMode = Choice == FunctionChoice.Required ? ChatToolMode.RequireAny
-            : Choice == FunctionChoice.None ? ChatToolMode.None
+        options.Tools = [.. _shown.Select(f => AIFunctionFactory.CreateDeclaration(f.Key, f.Value.Description, f.Value.JsonSchema))];
+        options.ToolMode = IsEmpty || Choice == FunctionChoice.None ? ChatToolMode.None
+            : Choice == FunctionChoice.Required ? ChatToolMode.RequireAny
             : ChatToolMode.Auto;
         options.AllowMultipleToolCalls = Options.AllowParallelCalls;
     }

@@ -31,25 +31,26 @@ internal static class MessageFactory
     }
 
     /// <summary>The same for a part of a streamed answer.</summary>
-    public static StreamingChatMessageContent CreateStreaming(ChatResponseUpdate update, int round, ref int callCount)
+    public static StreamingChatMessageContent CreateStreaming(ChatResponseUpdate update, int round, ref int callCount, int choice = 0)
     {
         var usage = update.Contents.OfType<UsageContent>().FirstOrDefault()?.Details;
         var metadata = Metadata(update.ResponseId, update.CreatedAt, update.ModelId, update.FinishReason, usage, update.AdditionalProperties);
-        var content = new StreamingChatMessageContent(AuthorRole.Assistant, null, update, modelId: update.ModelId, metadata: metadata);
+        var content = new StreamingChatMessageContent(AuthorRole.Assistant, null, update, choice, update.ModelId, metadata: metadata);
         foreach (var part in update.Contents)
         {
             switch (part)
             {
                 case AI.TextContent text:
-                    content.Items.Add(new StreamingTextContent(text.Text, modelId: update.ModelId, metadata: metadata));
+                    content.Items.Add(new StreamingTextContent(text.Text, choice, update.ModelId, metadata: metadata));
                     break;
                 case TextReasoningContent reasoning:
-                    content.Items.Add(new StreamingReasoningContent(reasoning.Text) { ModelId = update.ModelId });
+                    content.Items.Add(new StreamingReasoningContent(reasoning.Text) { ModelId = update.ModelId, ChoiceIndex = choice });
                     break;
                 case AI.FunctionCallContent call:
                     content.Items.Add(new StreamingFunctionCallUpdateContent(call.CallId, call.Name, Arguments(call), callCount++)
                     {
                         RequestIndex = round,
+                        ChoiceIndex = choice,
                         ModelId = update.ModelId,
                     });
                     break;

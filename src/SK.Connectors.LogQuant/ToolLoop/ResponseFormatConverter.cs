@@ -28,7 +28,7 @@ internal sealed class ResponseFormatConverter : JsonConverter<object>
                 writer.WriteStringValue(text);
                 break;
             case Type type:
-                AIJsonUtilities.CreateJsonSchema(type).WriteTo(writer);
+                ResponseFormats.SchemaOf(type).WriteTo(writer);
                 break;
             case ChatResponseFormatText:
                 writer.WriteStringValue(ResponseFormats.Text);
@@ -55,5 +55,5 @@ internal sealed class TypeAsSchemaConverter : JsonConverter<Type>
         throw new NotSupportedException("A type is written as its JSON schema and cannot be read back.");
 
     public override void Write(Utf8JsonWriter writer, Type value, JsonSerializerOptions options) =>
-        AIJsonUtilities.CreateJsonSchema(value).WriteTo(writer);
+        ResponseFormats.SchemaOf(value).WriteTo(writer);
 }
