@@ -243,6 +243,9 @@ public sealed class LogQuantPromptExecutionSettings : PromptExecutionSettings
     protected override void PrepareChatOptionsForRequest(ChatOptions options)
     {
         base.PrepareChatOptionsForRequest(options);
+        if (ResultsPerPrompt is > 1)
+            throw new NotSupportedException($"results_per_prompt is {ResultsPerPrompt}, but an {nameof(IChatClient)} gives one answer to a request; "
+                + $"use {nameof(LogQuantChatCompletionService)}, or ask as often.");
         SettingsMapper.Apply(this, options);
     }
 

@@ -146,9 +146,6 @@ public sealed class LogQuantChatCompletionServiceTests
 
     public static TheoryData<LogQuantPromptExecutionSettings> Refused =>
     [
-        new LogQuantPromptExecutionSettings { ResponseFormat = "json_object" },
-        new LogQuantPromptExecutionSettings { ResponseFormat = typeof(int[]) },
-        new LogQuantPromptExecutionSettings { ResponseFormat = System.Text.Json.JsonElement.Parse("{}") },
         new LogQuantPromptExecutionSettings { Logprobs = true },
         new LogQuantPromptExecutionSettings { TopLogprobs = 2 },
     ];
@@ -163,6 +160,11 @@ public sealed class LogQuantChatCompletionServiceTests
     [
         new LogQuantPromptExecutionSettings { ResponseFormat = "xml" },
         new LogQuantPromptExecutionSettings { ResponseFormat = 3 },
+        new LogQuantPromptExecutionSettings { ResponseFormat = "json_schema" },
+        new LogQuantPromptExecutionSettings { ResponseFormat = """{"type":"json_schema"}""" },
+        new LogQuantPromptExecutionSettings { ResponseFormat = "{" },
+        new LogQuantPromptExecutionSettings { ResultsPerPrompt = 0 },
+        new LogQuantPromptExecutionSettings { ResultsPerPrompt = 129 },
         new LogQuantPromptExecutionSettings { ReasoningEffort = "huge" },
     ];
 

@@ -27,6 +27,7 @@ public sealed class LogQuantPromptExecutionSettingsTests
         PresencePenalty = 0.2,
         RepetitionPenalty = 1.1,
         ResponseFormat = "text",
+        ResultsPerPrompt = 2,
         ReasoningEffort = "low",
         Logprobs = true,
         TopLogprobs = 2,
@@ -42,7 +43,7 @@ public sealed class LogQuantPromptExecutionSettingsTests
 
         json.RootElement.EnumerateObject().Select(p => p.Name).Except(["service_id", "model_id", "function_choice_behavior", "x"]).Order().ShouldBe([
             "frequency_penalty", "logprobs", "max_tokens", "min_p", "presence_penalty", "reasoning_effort", "repetition_penalty",
-            "response_format", "seed", "stop_sequences", "temperature", "top_k", "top_logprobs", "top_p"]);
+            "response_format", "results_per_prompt", "seed", "stop_sequences", "temperature", "top_k", "top_logprobs", "top_p"]);
     }
 
     [Fact]
@@ -116,7 +117,7 @@ public sealed class LogQuantPromptExecutionSettingsTests
         (converted.Temperature, converted.TopP, converted.MaxTokens, converted.Seed).ShouldBe((0.25, 0.5, 17, 3));
         converted.StopSequences.ShouldBe(["END"]);
         converted.FunctionChoiceBehavior.ShouldBeSameAs(behavior);
-        converted.ResponseFormat.ShouldBeOfType<JsonElement>().GetProperty("properties").TryGetProperty("value", out _).ShouldBeTrue();
+        converted.ResponseFormat.ShouldBeOfType<JsonElement>().GetProperty("properties").TryGetProperty("Value", out _).ShouldBeTrue();
     }
 
     [Fact]
@@ -174,6 +175,7 @@ public sealed class LogQuantPromptExecutionSettingsTests
         settings.Logprobs = null;
         settings.TopLogprobs = null;
         settings.ReasoningEffort = "none";
+        settings.ResultsPerPrompt = 1;
 
         var options = settings.ToChatOptions(new Kernel());
 
@@ -184,6 +186,11 @@ public sealed class LogQuantPromptExecutionSettingsTests
         options.AdditionalProperties!["min_p"].ShouldBe(0.05);
         options.AdditionalProperties["repetition_penalty"].ShouldBe(1.1);
     }
+
+    [Fact]
+    public void ToChatOptions_SeveralResults_IsAnErrorSinceAClientGivesOne() =>
+        Should.Throw<NotSupportedException>(() => new LogQuantPromptExecutionSettings { ResultsPerPrompt = 2 }.ToChatOptions(new Kernel()))
+            .Message.ShouldContain("results_per_prompt is 2");
 
     private sealed record Answer(int Value);
 }

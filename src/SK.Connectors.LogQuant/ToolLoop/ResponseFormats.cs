@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
 using Microsoft.Extensions.AI;
 
 namespace SK.Connectors.LogQuant.ToolLoop;
@@ -19,6 +20,8 @@ internal static class ResponseFormats
         TransformOptions = new AIJsonSchemaTransformOptions { DisallowAdditionalProperties = true, RequireAllProperties = true },
     };
 
+    private static readonly JsonSerializerOptions ByName = new(JsonSerializerOptions.Default) { Converters = { new JsonStringEnumConverter() } };
+
     public static ChatResponseFormat? Parse(object? format) => format switch
     {
         null or JsonElement { ValueKind: JsonValueKind.Null or JsonValueKind.Undefined } => null,
@@ -33,8 +36,11 @@ internal static class ResponseFormats
         _ => throw Unknown(format),
     };
 
-    /// <summary>The schema of a type as a response format.</summary>
-    public static JsonElement SchemaOf(Type type) => AIJsonUtilities.CreateJsonSchema(type, inferenceOptions: OfTypes);
+    /// <summary>
+    /// The schema of a type as a response format, with names as the serializer's defaults spell them: that is how Semantic Kernel's users read the
+    /// answer. Enumerations are written by name, as other connectors do.
+    /// </summary>
+    public static JsonElement SchemaOf(Type type) => AIJsonUtilities.CreateJsonSchema(type, serializerOptions: ByName, inferenceOptions: OfTypes);
 
     private static ChatResponseFormat Named(string name) => name switch
     {

@@ -185,22 +185,40 @@ public sealed class ChatRequestMapperTests
     }
 
     [Fact]
-    public void Map_ToolModeNone_SendsNoTools() =>
-        Map(new() { ToolMode = ChatToolMode.None, Tools = [AIFunctionFactory.Create(() => 1, "one")] }).Generation.Tools.ShouldBeEmpty();
-
-    [Fact]
-    public void Map_RequireSpecific_SendsThatToolOnly()
+    public void Map_NoToolMode_LeavesTheRawRequestsChoice()
     {
-        var request = Map(new()
-        {
-            ToolMode = ChatToolMode.RequireSpecific("two"),
-            Tools = [AIFunctionFactory.Create(() => 1, "one"), AIFunctionFactory.Create(() => 2, "two")],
-        });
+        var raw = new GenerationRequest { ToolChoice = ToolChoice.None, AllowParallelToolCalls = false };
 
-        request.Generation.Tools.ShouldHaveSingleItem().Name.ShouldBe("two");
-        request.CallRequired.ShouldBeTrue();
-        request.RequiredFunction.ShouldBe("two");
+        var request = Map(new() { Tools = [AIFunctionFactory.Create(() => 1, "one")], RawRepresentationFactory = _ => raw }).Generation;
+
+        (request.ToolChoice, request.AllowParallelToolCalls).ShouldBe((ToolChoice.None, false));
     }
+
+    public static TheoryData<string, ChatOptions> Constraints => new()
+    {
+        { "", new() { ResponseFormat = ChatResponseFormat.Text } },
+        { "JsonObjectConstraint", new() { ResponseFormat = ChatResponseFormat.Json } },
+        { """schema {"type":"integer"}""", new() { ResponseFormat = ChatResponseFormat.ForJsonSchema(JsonElement.Parse("""{"type":"integer"}""")) } },
+        { """schema {"type":"null"}""", new() { AdditionalProperties = new() { ["guided_json"] = """{"type":"null"}""" } } },
+        { """schema {"type":"null"}""", new() { AdditionalProperties = new() { ["guided_json"] = new Dictionary<string, string> { ["type"] = "null" } } } },
+        { "regex a+", new() { AdditionalProperties = new() { ["guided_regex"] = "a+" } } },
+        { "choice yes|no", new() { AdditionalProperties = new() { ["guided_choice"] = new[] { "yes", "no" } } } },
+        { "choice yes", new() { AdditionalProperties = new() { ["guided_choice"] = JsonElement.Parse("""["yes"]"""), ["guided_regex"] = null } } },
+        { "regex b", new() { RawRepresentationFactory = _ => new GenerationRequest { Constraint = OutputConstraint.Regex("b") } } },
+        { "", new() { RawRepresentationFactory = _ => new GenerationRequest { Constraint = OutputConstraint.JsonObject }, ResponseFormat = ChatResponseFormat.Text } },
+    };
+
+    [Theory]
+    [MemberData(nameof(Constraints))]
+    public void Map_ResponseFormatOrGuidedKey_BecomesAConstraint(string expected, ChatOptions options) =>
+        (Map(options).Generation.Constraint switch
+        {
+            null => "",
+            JsonSchemaConstraint schema => $"schema {schema.Schema.GetRawText()}",
+            RegexConstraint regex => $"regex {regex.Pattern}",
+            ChoiceConstraint choice => $"choice {string.Join('|', choice.Choices)}",
+            var other => other.GetType().Name,
+        }).ShouldBe(expected);
 
     [Fact]
     public void Map_RawPrompt_IsPassedOn()
@@ -214,8 +232,7 @@ public sealed class ChatRequestMapperTests
     public static TheoryData<string, ChatOptions> Refused => new()
     {
         { "ConversationId", new() { ConversationId = "x" } },
-        { "ResponseFormat", new() { ResponseFormat = ChatResponseFormat.Json } },
-        { "ResponseFormat", new() { ResponseFormat = ChatResponseFormat.ForJsonSchema<int[]>() } },
+        { "guided_grammar", new() { AdditionalProperties = new() { ["guided_grammar"] = "root ::= x" } } },
         { "Summary", new() { Reasoning = new() { Output = ReasoningOutput.Summary } } },
         { "HostedWebSearchTool", new() { Tools = [new HostedWebSearchTool()] } },
         { "logprobs", new() { AdditionalProperties = new() { ["logprobs"] = true } } },
@@ -237,6 +254,11 @@ public sealed class ChatRequestMapperTests
     {
         { "min_p", new() { AdditionalProperties = new() { ["min_p"] = "much" } } },
         { "template_variables", new() { AdditionalProperties = new() { ["template_variables"] = 3 } } },
+        { "guided_choice", new() { AdditionalProperties = new() { ["guided_choice"] = "yes" } } },
+        { "guided_regex", new() { AdditionalProperties = new() { ["guided_regex"] = 3 } } },
+        { "guided_json", new() { AdditionalProperties = new() { ["guided_json"] = "{" } } },
+        { "is set; give one", new() { AdditionalProperties = new() { ["guided_regex"] = "a", ["guided_choice"] = new[] { "b" } } } },
+        { "give one", new() { ResponseFormat = ChatResponseFormat.Json, AdditionalProperties = new() { ["guided_regex"] = "a" } } },
         { "no tools", new() { ToolMode = ChatToolMode.RequireAny } },
         { "'two'", new() { ToolMode = ChatToolMode.RequireSpecific("two"), Tools = [AIFunctionFactory.Create(() => 1, "one")] } },
         { "'one'", new() { Tools = [AIFunctionFactory.Create(() => 1, "one"), AIFunctionFactory.Create(() => 2, "one")] } },

@@ -247,20 +247,21 @@ public sealed class ToolLoopTests
     }
 
     [Fact]
-    public async Task None_FunctionsInKernel_ModelIsShownNone()
+    public async Task None_FunctionsInKernel_AreShownButCannotBeCalled()
     {
         var (kernel, _) = ClockPlugin.Kernel();
         var engine = new ScriptedEngine(Script.Text("no"));
 
         await RunAsync(false, engine, Ask(), new LogQuantPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.None() }, kernel);
 
-        engine.Requests[0].Tools.ShouldBeEmpty();
+        engine.Requests[0].Tools.Count.ShouldBe(4);
+        engine.Requests[0].ToolChoice.ShouldBe(ToolChoice.None);
     }
 
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public async Task Required_Called_SecondRoundOffersNothingMore(bool streaming)
+    public async Task Required_Called_SecondRoundShowsTheSameToolsButAllowsNoCall(bool streaming)
     {
         var (kernel, plugin) = ClockPlugin.Kernel();
         var engine = new ScriptedEngine(Script.Calls(("c1", "Clock-Time", """{"city":"Rome"}""")), Script.Text("Noon."));
@@ -269,8 +270,8 @@ public sealed class ToolLoopTests
 
         text.ShouldBe("Noon.");
         plugin.Calls.Count.ShouldBe(1);
-        engine.Requests[0].Tools.ShouldNotBeEmpty();
-        engine.Requests[1].Tools.ShouldBeEmpty();
+        engine.Requests.Select(r => r.ToolChoice).ShouldBe([ToolChoice.Required, ToolChoice.None]);
+        engine.Requests[1].Tools.Select(t => t.Name).ShouldBe(engine.Requests[0].Tools.Select(t => t.Name));
     }
 
     [Fact]
@@ -288,23 +289,24 @@ public sealed class ToolLoopTests
         engine.Requests[2].Turns[^1].Content.ShouldContain("Answer with what is known");
     }
 
-    [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public async Task Required_NotCalled_IsAnError(bool streaming)
+    [Fact]
+    public async Task Required_NamedFunctions_OnlyTheyAreOffered()
     {
         var (kernel, _) = ClockPlugin.Kernel();
-        var settings = new LogQuantPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.Required() };
+        var engine = new ScriptedEngine(Script.Calls(("c1", "Clock-Add", """{"a":1,"b":2}""")), Script.Text("3"));
+        var settings = new LogQuantPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.Required([kernel.Plugins["Clock"]["Add"]]) };
 
-        await Should.ThrowAsync<InvalidOperationException>(() => RunAsync(streaming, new ScriptedEngine(Script.Text("no")), Ask(), settings, kernel));
+        await RunAsync(false, engine, Ask(), settings, kernel);
+
+        engine.Requests[0].Tools.ShouldHaveSingleItem().Name.ShouldBe("Clock-Add");
+        engine.Requests[0].ToolChoice.ShouldBe(ToolChoice.Required);
     }
 
     [Fact]
-    public async Task Auto_ParallelCallsNotAllowed_OneCallIsMade()
+    public async Task Auto_ParallelCallsNotAllowed_EngineIsToldSo()
     {
-        var (kernel, plugin) = ClockPlugin.Kernel();
-        var engine = new ScriptedEngine(
-            Script.Calls(("c1", "Clock-Time", """{"city":"Rome"}"""), ("c2", "Clock-Time", """{"city":"Oslo"}""")), Script.Text("Noon."));
+        var (kernel, _) = ClockPlugin.Kernel();
+        var engine = new ScriptedEngine(Script.Calls(("c1", "Clock-Time", """{"city":"Rome"}""")), Script.Text("Noon."));
         var settings = new LogQuantPromptExecutionSettings
         {
             FunctionChoiceBehavior = FunctionChoiceBehavior.Auto(options: new() { AllowParallelCalls = false }),
@@ -312,7 +314,7 @@ public sealed class ToolLoopTests
 
         await RunAsync(false, engine, Ask(), settings, kernel);
 
-        plugin.Calls.ShouldBe(["Time(Rome)"]);
+        engine.Requests.ShouldAllBe(r => !r.AllowParallelToolCalls);
     }
 
     [Fact]
@@ -335,7 +337,7 @@ public sealed class ToolLoopTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public async Task Auto_ModelNeverStopsCalling_LastRoundIsOfferedNoFunctions(bool streaming)
+    public async Task Auto_ModelNeverStopsCalling_LastRoundAllowsNoCall(bool streaming)
     {
         var (kernel, plugin) = ClockPlugin.Kernel();
         var scripts = Enumerable.Range(0, 128).Select(i => Script.Calls(($"c{i}", "Clock-Time", """{"city":"Rome"}"""))).Append(Script.Text("enough"));
@@ -346,8 +348,9 @@ public sealed class ToolLoopTests
         text.ShouldBe("enough");
         plugin.Calls.Count.ShouldBe(128);
         engine.Requests.Count.ShouldBe(129);
-        engine.Requests[127].Tools.ShouldNotBeEmpty();
-        engine.Requests[128].Tools.ShouldBeEmpty();
+        engine.Requests[127].ToolChoice.ShouldBe(ToolChoice.Auto);
+        engine.Requests[128].ToolChoice.ShouldBe(ToolChoice.None);
+        engine.Requests[128].Tools.Count.ShouldBe(4);
     }
 
     [Fact]
