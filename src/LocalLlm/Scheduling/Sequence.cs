@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Threading.Channels;
 using LocalLlm.KvCache;
 using LocalLlm.Sampling;
+using LocalLlm.Sampling.Constraints;
 using LocalLlm.Sessions;
 using LocalLlm.Tokenization;
 
@@ -27,6 +28,9 @@ internal sealed record SequenceRequest
 
     /// <summary>Tokens that end the output.</summary>
     public required IReadOnlySet<int> EndIds { get; init; }
+
+    /// <summary>What tokens may come; null for any. Owned by the sequence.</summary>
+    public TokenConstraint? Constraint { get; init; }
 
     /// <summary>Special tokens whose text the reader wants to see; the others are not part of the text.</summary>
     public required IReadOnlySet<int> VisibleSpecialIds { get; init; }
@@ -100,7 +104,9 @@ internal sealed class Sequence
     /// <returns>Why it ended; null to go on.</returns>
     public FinishReason? SampleNext(Span<float> logits, TextTokenizer tokenizer)
     {
+        Request.Constraint?.Mask(logits);
         var id = sampler.Sample(logits);
+        Request.Constraint?.Accept(id);
         Tokens.Add(id);
         if (SampledTokens == 1)
             firstSampled = Stopwatch.GetTimestamp();
