@@ -26,7 +26,7 @@ public enum FinishReason
     /// <summary>The model ended its turn, or a stop sequence was met.</summary>
     Stop,
 
-    /// <summary>The token limit or the context's end was reached.</summary>
+    /// <summary>The token limit or the context's end was reached. Of a tool call that is not whole nothing is given.</summary>
     Length,
 
     /// <summary>The model ended its turn with tool calls.</summary>

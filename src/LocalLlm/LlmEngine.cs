@@ -161,7 +161,7 @@ public sealed partial class LlmEngine : ILlmEngine
                 if (item is TokenEvent && parser is { InReasoning: true })
                     reasoningTokens++;
                 isEnded |= end is not null;
-                foreach (var update in Parse(parser, text, isEnd: end is not null))
+                foreach (var update in Parse(parser, text, end?.FinishReason))
                 {
                     hasToolCalls |= update is ToolCallUpdate;
                     yield return update;
@@ -184,13 +184,13 @@ public sealed partial class LlmEngine : ILlmEngine
         }
     }
 
-    private static List<GenerationUpdate> Parse(ChatOutputParser? parser, string text, bool isEnd)
+    private static List<GenerationUpdate> Parse(ChatOutputParser? parser, string text, FinishReason? end)
     {
         if (parser is null)
             return text.Length > 0 ? [new TextDelta(text)] : [];
         List<GenerationUpdate> updates = [.. parser.Add(text)];
-        if (isEnd)
-            updates.AddRange(parser.Finish());
+        if (end is not null)
+            updates.AddRange(parser.Finish(isCutShort: end == FinishReason.Length));
         return updates;
     }
 

@@ -1,6 +1,8 @@
 using LocalLlm.Chat;
 using LocalLlm.KvCache;
 using LocalLlm.Sampling;
+using LocalLlm.Sampling.Constraints;
+using LocalLlm.Sampling.Constraints.Answers;
 using LocalLlm.Scheduling;
 using LocalLlm.Tokenization;
 
@@ -23,6 +25,8 @@ internal sealed class PromptEncoder(
     long? memoryBytes,
     TimeProvider time)
 {
+    private readonly AnswerConstraints constraints = new(tokenizer, endIds, vocabularySize);
+
     /// <summary>The model's tokenizer.</summary>
     public TextTokenizer Tokenizer => tokenizer;
 
@@ -30,11 +34,13 @@ internal sealed class PromptEncoder(
     /// <exception cref="ArgumentException">The request is wrong.</exception>
     /// <exception cref="ContextLengthException">The prompt does not fit.</exception>
     /// <exception cref="ChatTemplateException">The template refuses the conversation, or there is none.</exception>
+    /// <exception cref="ConstraintException">The output constraint, a tool's schema or a required call cannot be enforced.</exception>
     public EncodedPrompt Encode(GenerationRequest request)
     {
         Check(request);
         var sampling = SamplingSettings.Resolve(request.Sampling, modelSampling);
-        var (ids, parser) = request.Prompt is { } prompt ? (EncodeText(prompt), null) : EncodeTurns(request);
+        var (ids, rendered) = request.Prompt is { } prompt ? (EncodeText(prompt), null) : EncodeTurns(request);
+        var parser = rendered?.Parser;
         if (ids.FirstOrDefault(id => id >= vocabularySize, -1) is >= 0 and var unknown)
             throw new LocalLlmException($"The tokenizer gives token {unknown} ('{tokenizer.TokenText(unknown)}'), but the model has embeddings for {vocabularySize} tokens only: "
                 + "its tokenizer files belong to another model.");
@@ -54,6 +60,7 @@ internal sealed class PromptEncoder(
                 Sampling = sampling,
                 StopSequences = request.StopSequences,
                 EndIds = endIds,
+                Constraint = Constraint(request, rendered),
                 VisibleSpecialIds = (parser?.ControlMarkers ?? []).Select(m => tokenizer.TryGetId(m, out var id) ? id : -1).Where(id => id >= 0).ToHashSet(),
             },
             parser);
@@ -72,6 +79,11 @@ internal sealed class PromptEncoder(
             errors.Add("a stop sequence is empty");
         if (request.Tools.GroupBy(t => t.Name).FirstOrDefault(g => g.Count() > 1) is { } twice)
             errors.Add($"{twice.Count()} tools are named '{twice.Key}'");
+        if (request.ToolChoice.MustCall && request.Tools.Count == 0)
+            errors.Add($"{nameof(GenerationRequest.ToolChoice)} requires a call, but there are no {nameof(GenerationRequest.Tools)}");
+        else if (request.ToolChoice.FunctionName is { } name && request.Tools.All(t => t.Name != name))
+            errors.Add($"{nameof(GenerationRequest.ToolChoice)} requires a call of '{name}', which is not among the {request.Tools.Count} "
+                + $"{nameof(GenerationRequest.Tools)}: {string.Join(", ", request.Tools.Select(t => t.Name))}");
         if (errors.Count > 0)
             throw new ArgumentException($"The request is wrong: {string.Join("; ", errors)}.", nameof(request));
     }
@@ -84,13 +96,31 @@ internal sealed class PromptEncoder(
             : throw new ArgumentException("Prompt is empty and the model has no beginning-of-text token to start from; give it at least one character.", nameof(text));
     }
 
-    private (int[] Ids, ChatOutputParser Parser) EncodeTurns(GenerationRequest request)
+    /// <summary>What the answer's tokens may be; null for any.</summary>
+    private TokenConstraint? Constraint(GenerationRequest request, RenderedChat? rendered)
+    {
+        if (rendered is null)
+            return request.Constraint is { } constraint ? constraints.StartText(constraint) : null;
+        return constraints.Start(new AnswerForm
+        {
+            Spelling = CallSpellings.Of(chat!.ToolCalls, chat.ToolTemplateSource),
+            Tools = request.Tools,
+            Choice = request.ToolChoice,
+            AllowParallelCalls = request.AllowParallelToolCalls,
+            Constraint = request.Constraint,
+            Reasoning = rendered.IsInReasoning ? ReasoningState.Open : rendered.MayReason ? ReasoningState.Possible : ReasoningState.None,
+            ReasoningOpen = chat.Reasoning.Open,
+            ReasoningClose = chat.Reasoning.Close,
+        });
+    }
+
+    private (int[] Ids, RenderedChat Rendered) EncodeTurns(GenerationRequest request)
     {
         if (chat is null)
             throw new ChatTemplateException("The model folder has no chat template, so a conversation cannot be rendered. Add chat_template.jinja to it, or "
                 + "\"chat_template\" to tokenizer_config.json, or use a raw Prompt.");
         var rendered = chat.Render(request, time);
         var ids = tokenizer.Encode(rendered.Segments, addBos: false);
-        return ids.Length > 0 ? (ids, rendered.Parser) : throw new ChatTemplateException("The chat template rendered an empty prompt for this conversation.");
+        return ids.Length > 0 ? (ids, rendered) : throw new ChatTemplateException("The chat template rendered an empty prompt for this conversation.");
     }
 }

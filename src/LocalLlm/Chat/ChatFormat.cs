@@ -1,22 +1,33 @@
 namespace LocalLlm.Chat;
 
 /// <summary>A conversation as the model reads it, and the parser of the answer.</summary>
-internal sealed record RenderedChat(IReadOnlyList<PromptSegment> Segments, ChatOutputParser Parser);
+/// <param name="Segments">The prompt.</param>
+/// <param name="Parser">Parses the answer.</param>
+/// <param name="IsInReasoning">The prompt leaves the reasoning open.</param>
+/// <param name="MayReason">The answer may begin with reasoning of its own.</param>
+internal sealed record RenderedChat(IReadOnlyList<PromptSegment> Segments, ChatOutputParser Parser, bool IsInReasoning, bool MayReason);
 
 /// <summary>How a model chats: its templates, the form of its tool calls and of its reasoning. Immutable and safe for concurrent use.</summary>
 internal sealed class ChatFormat
 {
     private readonly ChatTemplate template;
     private readonly ChatTemplate toolTemplate;
-    private readonly ToolCallFormat toolCalls;
-    private readonly ReasoningMarkers reasoning;
 
     private ChatFormat(ChatTemplate template, ChatTemplate toolTemplate, ToolCallFormat? toolCalls)
     {
         (this.template, this.toolTemplate) = (template, toolTemplate);
-        this.toolCalls = toolCalls ?? ToolCallFormats.Detect(toolTemplate.Source);
-        reasoning = ReasoningMarkers.Detect(template.Source);
+        ToolCalls = toolCalls ?? ToolCallFormats.Detect(toolTemplate.Source);
+        Reasoning = ReasoningMarkers.Detect(template.Source);
     }
+
+    /// <summary>The form of tool calls.</summary>
+    public ToolCallFormat ToolCalls { get; }
+
+    /// <summary>What begins and ends reasoning.</summary>
+    public ReasoningMarkers Reasoning { get; }
+
+    /// <summary>The source of the template that shows tools.</summary>
+    public string ToolTemplateSource => toolTemplate.Source;
 
     /// <summary>Reads a model folder's templates.</summary>
     /// <param name="folder">The folder.</param>
@@ -48,7 +59,11 @@ internal sealed class ChatFormat
             throw new ChatTemplateException($"The request has {request.Tools.Count} tools, but the model's chat template knows no tools, so the model would never see them. "
                 + "Send none, or give the model a template that renders them (chat_template.jinja in its folder).");
         var segments = chosen.Render(request.Turns, request.Tools, addGenerationPrompt: true, request.TemplateVariables, time);
-        var names = request.Tools.Select(t => t.Name).ToHashSet();
-        return new RenderedChat(segments, new ChatOutputParser(toolCalls, reasoning.StartsInReasoning(segments), reasoning, names));
+        // Where no tool can be called, nothing is a call.
+        var choice = request.ToolChoice;
+        var names = request.Tools.Select(t => t.Name).Where(n => choice.MayCall && (choice.FunctionName is null || choice.FunctionName == n)).ToHashSet();
+        var isInReasoning = Reasoning.StartsInReasoning(segments);
+        return new RenderedChat(
+            segments, new ChatOutputParser(ToolCalls, isInReasoning, Reasoning, names), isInReasoning, !isInReasoning && Reasoning.MayFollow(chosen.Source, segments));
     }
 }

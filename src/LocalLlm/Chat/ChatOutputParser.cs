@@ -5,7 +5,8 @@ namespace LocalLlm.Chat;
 /// <summary>
 /// Turns a model's answer, as it is generated, into text, reasoning and tool calls. Text leaves at once; held back is only what may be
 /// the beginning of a marker, white space that a marker would swallow, and a tool call until it is whole. What turns out to be no valid
-/// call is given as text, so that nothing is lost. The updates, joined, do not depend on how the answer was cut.
+/// call is given as text, so that nothing is lost; but of a call that the token limit cut short nothing is given, neither as a call nor as
+/// text. The updates, joined, do not depend on how the answer was cut.
 /// </summary>
 internal sealed class ChatOutputParser
 {
@@ -23,6 +24,7 @@ internal sealed class ChatOutputParser
     private bool _isStart = true;   // nothing but white space was given as text since the beginning, or the last call
     private bool _dropsSpace;       // white space that comes next belongs to a marker before it
     private bool _runIsReasoning;
+    private bool _isCutShort;
 
     private enum State
     {
@@ -66,7 +68,12 @@ internal sealed class ChatOutputParser
     }
 
     /// <summary>Ends the answer and gives what was held back.</summary>
-    public IReadOnlyList<GenerationUpdate> Finish() => Drain(isEnd: true);
+    /// <param name="isCutShort">The token limit ended the answer: a call that has begun is not shown.</param>
+    public IReadOnlyList<GenerationUpdate> Finish(bool isCutShort = false)
+    {
+        _isCutShort = isCutShort;
+        return Drain(isEnd: true);
+    }
 
     private List<GenerationUpdate> Drain(bool isEnd)
     {
@@ -120,6 +127,9 @@ internal sealed class ChatOutputParser
         var (at, marker) = FirstMarker();
         if (marker is null)
         {
+            // One character may be text as well; more of a marker is a call that has begun.
+            if (_isCutShort && MarkerTail(_openers) is > 1 and var begun)
+                _pending = _pending[..TrimEnd(_pending.Length - begun)];
             Emit(isEnd ? _pending.Length : WithoutTail(Markers()), isReasoning: false, isEnd);
             return false;
         }
@@ -164,7 +174,7 @@ internal sealed class ChatOutputParser
 
     private bool ReadCall(bool isEnd)
     {
-        var reading = _reader.Read(_pending, _opener, isEnd);
+        var reading = _reader.Read(_pending, _opener, isEnd, _isCutShort);
         switch (reading.Status)
         {
             case ToolCallReading.Outcome.NeedsMore:
@@ -177,6 +187,9 @@ internal sealed class ChatOutputParser
                 _pending = _pending[reading.Length..];
                 (_state, _isStart, _dropsSpace) = (State.Text, _opener != "{", true);
                 return true;
+            case ToolCallReading.Outcome.Malformed when _isCutShort && reading.Length >= _pending.Length:
+                (_pending, _state) = ("", State.Text);
+                return false;
             default:
                 // Shown as text: the marker too, which must not be found again.
                 var shown = _spaceBefore + _opener;

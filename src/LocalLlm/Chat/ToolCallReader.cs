@@ -34,12 +34,13 @@ internal sealed partial class ToolCallReader(ToolCallFormat format, IReadOnlySet
     /// <param name="text">The text after <paramref name="opener"/>.</param>
     /// <param name="opener">The marker.</param>
     /// <param name="isEnd">True if nothing more will come.</param>
-    public ToolCallReading Read(string text, string opener, bool isEnd) => opener switch
+    /// <param name="isCutShort">True if that is so because the token limit was reached: whole calls count, and what has begun after them is dropped.</param>
+    public ToolCallReading Read(string text, string opener, bool isEnd, bool isCutShort = false) => opener switch
     {
-        "{" => WithoutFirst(ReadWholeAnswer("{" + text, isEnd)),
+        "{" => WithoutFirst(ReadWholeAnswer("{" + text, isEnd, isCutShort)),
         "functools[" => WithoutFirst(ReadValues("[" + text, 0, null, isEnd)),
         "[TOOL_CALLS]" => ReadMistral(text, isEnd),
-        "<|python_tag|>" => ReadSeparated(text, isEnd),
+        "<|python_tag|>" => ReadSeparated(text, isEnd, isCutShort),
         _ => ReadValues(text, 0, ToolCallFormats.Closer(format), isEnd),
     };
 
@@ -91,7 +92,7 @@ internal sealed partial class ToolCallReader(ToolCallFormat format, IReadOnlySet
     }
 
     /// <summary>An answer that must be calls from its first character to its last.</summary>
-    private ToolCallReading ReadWholeAnswer(string text, bool isEnd)
+    private ToolCallReading ReadWholeAnswer(string text, bool isEnd, bool isCutShort)
     {
         if (!MayBeCall(text))
             return ToolCallReading.Malformed(1);
@@ -101,7 +102,9 @@ internal sealed partial class ToolCallReader(ToolCallFormat format, IReadOnlySet
         for (var at = 0; at < text.Length;)
         {
             var end = text[at] == '{' ? JsonEnd(text, at) : -1;
-            if (end < 0 || !TryReadCalls(text[at..end], calls) || !toolNames.Contains(calls[^1].Name))
+            if (end < 0 && isCutShort && calls.Count > 0)
+                break;
+            if (end < 0 || !TryReadCalls(text[at..end], calls, needsArguments: true) || !toolNames.Contains(calls[^1].Name))
                 return ToolCallReading.Malformed(text.Length);
             at = SkipSeparators(text, end);
         }
@@ -114,13 +117,17 @@ internal sealed partial class ToolCallReader(ToolCallFormat format, IReadOnlySet
         var match = FirstKey().Match(text);
         if (!match.Success)
             return !HasFirstKey().IsMatch(text);
-        if (match.Groups["key"].Value is not ("name" or "type" or "function" or "parameters" or "arguments" or "id"))
-            return false;
-        return match.Groups["key"].Value != "name" || !match.Groups["value"].Success || toolNames.Contains(match.Groups["value"].Value);
+        var value = match.Groups["value"];
+        return match.Groups["key"].Value switch
+        {
+            "name" => !value.Success || toolNames.Contains(value.Value),
+            "type" => !value.Success || value.Value == "function",
+            _ => false,
+        };
     }
 
     /// <summary>JSON objects with semicolons between them, until something else comes.</summary>
-    private ToolCallReading ReadSeparated(string text, bool isEnd)
+    private ToolCallReading ReadSeparated(string text, bool isEnd, bool isCutShort)
     {
         var calls = new List<ToolCall>();
         var at = SkipSpace(text, 0);
@@ -132,6 +139,8 @@ internal sealed partial class ToolCallReader(ToolCallFormat format, IReadOnlySet
             {
                 if (!isEnd)
                     return ToolCallReading.NeedsMore;
+                if (isCutShort)
+                    read = text.Length;
                 break;
             }
             if (!TryReadCalls(text[at..end], calls))
@@ -140,7 +149,7 @@ internal sealed partial class ToolCallReader(ToolCallFormat format, IReadOnlySet
         }
         if (at == text.Length && !isEnd)
             return ToolCallReading.NeedsMore; // more calls may follow
-        return calls.Count > 0 ? new(ToolCallReading.Outcome.Calls, read, calls) : ToolCallReading.Malformed(text.Length > at ? at + 1 : at);
+        return calls.Count > 0 ? new(ToolCallReading.Outcome.Calls, read, calls) : ToolCallReading.Malformed(isCutShort ? text.Length : text.Length > at ? at + 1 : at);
     }
 
     /// <summary>A JSON array or object, or <c>name[CALL_ID]id[ARGS]{...}</c> with both marks optional.</summary>
@@ -166,7 +175,7 @@ internal sealed partial class ToolCallReader(ToolCallFormat format, IReadOnlySet
     }
 
     /// <summary>The calls in one JSON value: an object, or an array of objects.</summary>
-    private bool TryReadCalls(string json, List<ToolCall> calls)
+    private bool TryReadCalls(string json, List<ToolCall> calls, bool needsArguments = false)
     {
         try
         {
@@ -175,7 +184,7 @@ internal sealed partial class ToolCallReader(ToolCallFormat format, IReadOnlySet
             var found = new List<ToolCall>();
             foreach (var element in root.ValueKind == JsonValueKind.Array ? root.EnumerateArray().ToArray() : [root])
             {
-                if (!TryReadCall(element, out var call))
+                if (!TryReadCall(element, needsArguments, out var call))
                     return false;
                 found.Add(call);
             }
@@ -188,7 +197,7 @@ internal sealed partial class ToolCallReader(ToolCallFormat format, IReadOnlySet
         }
     }
 
-    private bool TryReadCall(JsonElement element, out ToolCall call)
+    private bool TryReadCall(JsonElement element, bool needsArguments, out ToolCall call)
     {
         call = null!;
         if (element.ValueKind != JsonValueKind.Object)
@@ -216,6 +225,10 @@ internal sealed partial class ToolCallReader(ToolCallFormat format, IReadOnlySet
                 default:
                     return false;
             }
+        }
+        else if (needsArguments)
+        {
+            return false;
         }
         call = new(_newCallId(), toolName, arguments);
         return true;

@@ -63,7 +63,7 @@ internal static class AnswerGrammar
             yield return Sequence(JsonSpace, calls.Calls(tools, form.AllowParallelCalls));
         }
 
-        yield return Sequence(JsonSpace, Optional(Sequence(Choice(ToolCallGrammar.OrdinaryStart(), ToolCallGrammar.BraceWithoutName()), Choice(rest))));
+        yield return Sequence(JsonSpace, Optional(Sequence(Choice(ToolCallGrammar.OrdinaryStart(), ToolCallGrammar.OrdinaryBrace()), Choice(rest))));
     }
 
     private static FreeTextNode FreeText(IReadOnlyList<string> stops, IReadOnlyList<string> banned, bool mayEnd, Func<string, int?> controlToken)

@@ -10,6 +10,8 @@ namespace LocalLlm.Sampling.Constraints.Answers;
 /// <param name="controlToken">The control token that a marker is, or null if it is spelled in text.</param>
 internal sealed class ToolCallGrammar(CallSpelling spelling, Func<string, int?> controlToken)
 {
+    private static readonly char[] Space = [' ', '\t', '\r', '\n'];
+
     private const string PythonTag = "<|python_tag|>";
 
     private static readonly JsonSerializerOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
@@ -49,7 +51,7 @@ internal sealed class ToolCallGrammar(CallSpelling spelling, Func<string, int?> 
                 var body = Sequence(JsonSpace, JsonCall(tools, "arguments"), JsonSpace, Marker("</tool_call>"));
                 return Series(body, Sequence(JsonSpace, Marker("<tool_call>")), most);
             case CallSpelling.Llama3Json:
-                return Sequence(JsonSpace, Series(JsonCall(tools, "parameters"), Sequence(JsonSpace, Literal(";"), JsonSpace), most));
+                return Sequence(JsonSpace, Series(JsonCall(tools, "parameters", mayHaveType: true), Sequence(JsonSpace, Literal(";"), JsonSpace), most));
             case CallSpelling.MistralArray:
                 return Sequence(JsonSpace, new JsonArrayNode([], JsonCall(tools, "arguments", withId: true), 1, most));
             case CallSpelling.MistralArguments:
@@ -65,38 +67,74 @@ internal sealed class ToolCallGrammar(CallSpelling spelling, Func<string, int?> 
     }
 
     /// <summary>
-    /// Text that begins with a brace but no call: its first key is not "name". Where calls are bare JSON this is what free text may begin with.
+    /// The beginning of a text with a brace that is no call: it begins neither with the key "name" nor with the type "function". Where calls are
+    /// bare JSON, free text may begin with it.
     /// </summary>
-    public static GrammarNode BraceWithoutName()
+    public static GrammarNode OrdinaryBrace()
     {
-        const string Key = "name\"";
-        // State 0 begins, 1 is after the brace, 2 + i has the first i characters of the key.
-        var states = new List<CharEdge[]>
+        const int Other = 0; // text that is no call
+        var states = new List<List<CharEdge>> { new() };
+        var start = Add();
+        var name = Path("ame\"");
+        var type = Path("ype\":\"function\"");
+        states[start].Add(new('{', '{', Spaces(quote => states[quote] = [.. AllBut(['n', 't'], Other, ('n', name), ('t', type))])));
+        return new TextNode(new CharDfa(start, [.. states.Select(s => s.OrderBy(e => e.Low).ToArray())], [.. states.Select((_, i) => i == Other)]));
+
+        int Add()
         {
-            new CharEdge[] { new('{', '{', 1) },
-            AllBut([' ', '\t', '\r', '\n', '"'], target: 2 + Key.Length, ('"', 2), (' ', 1), ('\t', 1), ('\r', 1), ('\n', 1)),
-        };
-        for (var i = 0; i < Key.Length; i++)
-            states.Add(i + 1 < Key.Length ? AllBut([Key[i]], 2 + Key.Length, (Key[i], 3 + i)) : AllBut([Key[i]], 2 + Key.Length));
-        states.Add([]);
-        return new TextNode(new CharDfa(0, [.. states], [.. states.Select((_, i) => i == states.Count - 1)]));
+            states.Add([]);
+            return states.Count - 1;
+        }
+
+        // A state of white space up to a quote; anything else is no call.
+        int Spaces(Action<int> afterQuote)
+        {
+            var (state, quote) = (Add(), Add());
+            states[state] = [.. AllBut([.. Space, '"'], Other, ('"', quote), (' ', state), ('\t', state), ('\r', state), ('\n', state))];
+            afterQuote(quote);
+            return state;
+        }
+
+        // A state from which these characters, white space before a colon and a quote after it let through, lead to a call and all others do not.
+        int Path(string text)
+        {
+            var first = Add();
+            var state = first;
+            for (var i = 0; i < text.Length; i++)
+            {
+                var isLast = i == text.Length - 1;
+                var next = isLast ? -1 : Add();
+                var maySpace = text[i] == ':' || (i > 0 && text[i - 1] == ':');
+                var from = state;
+                states[state] = maySpace
+                    ? [.. AllBut([.. Space, text[i]], Other, (text[i], next), (' ', from), ('\t', from), ('\r', from), ('\n', from))]
+                    : [.. AllBut([text[i]], Other, (text[i], next))];
+                states[state].RemoveAll(e => e.Target < 0);
+                state = next;
+            }
+
+            return first;
+        }
     }
 
     /// <summary>One character with which no bare call begins, and which is no white space.</summary>
-    public static GrammarNode OrdinaryStart() => new TextNode(new CharDfa(0, [AllBut([' ', '\t', '\r', '\n', '{'], 1), []], [false, true]));
+    public static GrammarNode OrdinaryStart() => new TextNode(new CharDfa(0, [AllBut([.. Space, '{'], 1), []], [false, true]));
 
     private static GrammarNode Series(GrammarNode item, GrammarNode separator, int? most) =>
         most == 1 ? item : new RepeatNode(item, separator, 1, most);
 
     /// <summary>An object of a name and arguments, tied to each other, in the order in which models are trained to write them.</summary>
-    private static GrammarNode JsonCall(IReadOnlyList<(string Name, GrammarNode Arguments)> tools, string argumentsKey, bool withId = false)
+    private static GrammarNode JsonCall(
+        IReadOnlyList<(string Name, GrammarNode Arguments)> tools, string argumentsKey, bool withId = false, bool mayHaveType = false)
     {
         var colon = Sequence(JsonSpace, Literal(":"), JsonSpace);
         var comma = Sequence(JsonSpace, Literal(","), JsonSpace);
         var callOfTools = tools.Select(t => Sequence(
             Literal(JsonSerializer.Serialize(t.Name, Relaxed)), comma, Literal($"\"{argumentsKey}\""), colon, t.Arguments));
         var id = withId ? Optional(Sequence(comma, Literal("\"id\""), colon, new TextNode(CallId()))) : Empty;
-        return Sequence(Literal("{"), JsonSpace, Literal("\"name\""), colon, Choice([.. callOfTools]), id, JsonSpace, Literal("}"));
+        // Llama's models often write the type, as they see it in the definitions of the tools.
+        var type = mayHaveType ? Optional(Sequence(Literal("\"type\""), colon, Literal("\"function\""), comma)) : Empty;
+        return Sequence(Literal("{"), JsonSpace, type, Literal("\"name\""), colon, Choice([.. callOfTools]), id, JsonSpace, Literal("}"));
     }
 
     private GrammarNode ArgumentsCall(IReadOnlyList<(string Name, GrammarNode Arguments)> tools) =>
