@@ -44,12 +44,14 @@ internal static class AnswerGrammar
         AnswerForm form, ToolCallGrammar calls, List<(string Name, GrammarNode Arguments)> tools, Func<string, int?> controlToken)
     {
         string[] banned = form.Reasoning == ReasoningState.Possible ? [form.ReasoningOpen] : [];
-        var text = FreeText([], [.. banned, .. calls.Openers], mayEnd: true, controlToken);
-        var toOpener = FreeText(calls.Openers, banned, mayEnd: false, controlToken);
+        var text = FreeText([], [.. banned, .. calls.BannedInText], mayEnd: true, controlToken);
+        var toOpener = FreeText(calls.Openers, [.. banned, .. calls.BannedInText.Except(calls.Openers)], mayEnd: false, controlToken);
         if (!calls.MayBeginBare)
         {
             yield return text;
-            if (tools.Count > 0)
+            if (tools.Count > 0 && calls.OpensOnlyAtStart)
+                yield return Sequence(JsonSpace, calls.Calls(tools, form.AllowParallelCalls));
+            else if (tools.Count > 0)
                 yield return Sequence(toOpener, calls.AfterOpener(tools, form.AllowParallelCalls));
             yield break;
         }

@@ -27,8 +27,18 @@ internal sealed class ToolCallGrammar(CallSpelling spelling, Func<string, int?> 
         _ => [],
     };
 
+    /// <summary>What free text cannot hold: the openers, and those of the family's other spelling, which are read as calls too.</summary>
+    public IReadOnlyList<string> BannedInText => spelling switch
+    {
+        CallSpelling.Phi4 or CallSpelling.Functools => ["<|tool_call|>", "functools["],
+        _ => Openers,
+    };
+
     /// <summary>True if calls may begin without an opener, at the answer's beginning.</summary>
     public bool MayBeginBare => spelling == CallSpelling.Llama3Json;
+
+    /// <summary>True if calls begin at the answer's beginning only.</summary>
+    public bool OpensOnlyAtStart => spelling == CallSpelling.Functools;
 
     /// <summary>A marker: its control token, or its text.</summary>
     public GrammarNode Marker(string text) => controlToken(text) is { } id ? new TokenNode(id) : Literal(text);
