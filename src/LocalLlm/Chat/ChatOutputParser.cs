@@ -175,6 +175,11 @@ internal sealed class ChatOutputParser
     private bool ReadCall(bool isEnd)
     {
         var reading = _reader.Read(_pending, _opener, isEnd, _isCutShort);
+        if (_isCutShort && _reader.Read(_pending, _opener, isEnd: false).Status == ToolCallReading.Outcome.NeedsMore)
+        {
+            // Whole calls count; the rest might have become one and is dropped.
+            reading = new(ToolCallReading.Outcome.Calls, _pending.Length, reading.Calls);
+        }
         switch (reading.Status)
         {
             case ToolCallReading.Outcome.NeedsMore:
@@ -183,13 +188,10 @@ internal sealed class ChatOutputParser
                 FlushRun();
                 foreach (var call in reading.Calls)
                     _updates.Add(new ToolCallUpdate(call));
-                HasToolCalls = true;
+                HasToolCalls |= reading.Calls.Count > 0;
                 _pending = _pending[reading.Length..];
                 (_state, _isStart, _dropsSpace) = (State.Text, _opener != "{", true);
                 return true;
-            case ToolCallReading.Outcome.Malformed when _isCutShort && reading.Length >= _pending.Length:
-                (_pending, _state) = ("", State.Text);
-                return false;
             default:
                 // Shown as text: the marker too, which must not be found again.
                 var shown = _spaceBefore + _opener;

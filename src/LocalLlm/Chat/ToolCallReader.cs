@@ -34,13 +34,13 @@ internal sealed partial class ToolCallReader(ToolCallFormat format, IReadOnlySet
     /// <param name="text">The text after <paramref name="opener"/>.</param>
     /// <param name="opener">The marker.</param>
     /// <param name="isEnd">True if nothing more will come.</param>
-    /// <param name="isCutShort">True if that is so because the token limit was reached: whole calls count, and what has begun after them is dropped.</param>
+    /// <param name="isCutShort">True if that is so because the token limit was reached: whole calls count without what has begun after them.</param>
     public ToolCallReading Read(string text, string opener, bool isEnd, bool isCutShort = false) => opener switch
     {
         "{" => WithoutFirst(ReadWholeAnswer("{" + text, isEnd, isCutShort)),
         "functools[" => WithoutFirst(ReadValues("[" + text, 0, null, isEnd)),
         "[TOOL_CALLS]" => ReadMistral(text, isEnd),
-        "<|python_tag|>" => ReadSeparated(text, isEnd, isCutShort),
+        "<|python_tag|>" => ReadSeparated(text, isEnd),
         _ => ReadValues(text, 0, ToolCallFormats.Closer(format), isEnd),
     };
 
@@ -127,7 +127,7 @@ internal sealed partial class ToolCallReader(ToolCallFormat format, IReadOnlySet
     }
 
     /// <summary>JSON objects with semicolons between them, until something else comes.</summary>
-    private ToolCallReading ReadSeparated(string text, bool isEnd, bool isCutShort)
+    private ToolCallReading ReadSeparated(string text, bool isEnd)
     {
         var calls = new List<ToolCall>();
         var at = SkipSpace(text, 0);
@@ -139,8 +139,6 @@ internal sealed partial class ToolCallReader(ToolCallFormat format, IReadOnlySet
             {
                 if (!isEnd)
                     return ToolCallReading.NeedsMore;
-                if (isCutShort)
-                    read = text.Length;
                 break;
             }
             if (!TryReadCalls(text[at..end], calls))
@@ -149,7 +147,7 @@ internal sealed partial class ToolCallReader(ToolCallFormat format, IReadOnlySet
         }
         if (at == text.Length && !isEnd)
             return ToolCallReading.NeedsMore; // more calls may follow
-        return calls.Count > 0 ? new(ToolCallReading.Outcome.Calls, read, calls) : ToolCallReading.Malformed(isCutShort ? text.Length : text.Length > at ? at + 1 : at);
+        return calls.Count > 0 ? new(ToolCallReading.Outcome.Calls, read, calls) : ToolCallReading.Malformed(text.Length > at ? at + 1 : at);
     }
 
     /// <summary>A JSON array or object, or <c>name[CALL_ID]id[ARGS]{...}</c> with both marks optional.</summary>

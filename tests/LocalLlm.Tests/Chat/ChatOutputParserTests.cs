@@ -54,6 +54,9 @@ public class ChatOutputParserTests
         { Llama, "{\"name\": \"get\", \"parameters\": {}} and more", "{\"name\": \"get\", \"parameters\": {}} and more" },
         { Llama, "{\"name\": \"get\", \"param", "{\"name\": \"get\", \"param" },
         { Llama, "{x}", "{x}" },
+        { Llama, "{\"type\": \"object\", \"name\": \"get\"}", "{\"type\": \"object\", \"name\": \"get\"}" },
+        { Llama, "{\"id\": \"1\", \"name\": \"get\", \"parameters\": {}}", "{\"id\": \"1\", \"name\": \"get\", \"parameters\": {}}" },
+        { Llama, "{\"name\": \"get\", \"age\": 3}", "{\"name\": \"get\", \"age\": 3}" },
         { Llama, "{", "{" },
         { Llama, "Like {\"name\": \"get\", \"parameters\": {}}", "Like {\"name\": \"get\", \"parameters\": {}}" },
         { Llama, "<|python_tag|>print(1)", "<|python_tag|>print(1)" },
@@ -89,11 +92,12 @@ public class ChatOutputParserTests
             "<tool_call>", "</tool_call>", "<think>", "</think>", "{\"name\":\"get\",\"arguments\":{}}", "{\"name\": \"add\"", "}", "{", "[", "]", "\"", "\\",
             "<|python_tag|>", "[TOOL_CALLS]", "[ARGS]", "get", "functools[", "<|tool_call|>", "<|/tool_call|>", ";", " ", "\n", "a", "<", "😀", "text ",
         ];
-        var gen = Gen.Select(Gen.Enum<ToolCallFormat>(), Gen.Int[0, pieces.Length - 1].Select(i => pieces[i]).List[0, 12], Gen.Int[1, 5].Array[60], Gen.Bool);
-        gen.Sample((format, parts, sizes, reasoning) =>
+        var gen = Gen.Select(
+            Gen.Enum<ToolCallFormat>(), Gen.Int[0, pieces.Length - 1].Select(i => pieces[i]).List[0, 12], Gen.Int[1, 5].Array[60], Gen.Bool, Gen.Bool);
+        gen.Sample((format, parts, sizes, reasoning, isCutShort) =>
         {
             var output = string.Concat(parts);
-            var whole = Joined(Run(new(format, reasoning, null, Tools), [output]));
+            var whole = Joined(Run(new(format, reasoning, null, Tools), [output], isCutShort));
             var chunks = new List<string>();
             for (int at = 0, i = 0; at < output.Length; i++)
             {
@@ -101,9 +105,56 @@ public class ChatOutputParserTests
                 chunks.Add(output.Substring(at, size));
                 at += size;
             }
-            return Joined(Run(new(format, reasoning, null, Tools), chunks)) == whole;
+            return Joined(Run(new(format, reasoning, null, Tools), chunks, isCutShort)) == whole;
         }, iter: 20_000);
     }
+
+    // Text, and calls with where each of them is whole.
+    public static TheoryData<ToolCallFormat, string, string[]> CallsInARow => new()
+    {
+        { Hermes, "I look.\n", ["<tool_call>\n{\"name\": \"get\", \"arguments\": {\"a\": {\"b\": 1}}}", "\n</tool_call>\n<tool_call>\n{\"name\": \"add\", \"arguments\": {}}", "\n</tool_call>"] },
+        { Llama, "", ["{\"name\": \"get\", \"parameters\": {\"a\": \"x;{\"}}", "; {\"name\": \"add\", \"parameters\": {}}"] },
+        { Llama, "I look. ", ["<|python_tag|>{\"name\": \"get\", \"parameters\": {}}", "; {\"name\": \"add\", \"parameters\": {}}"] },
+        { Mistral, "I look.", ["[TOOL_CALLS]get[ARGS]{\"a\": [1]}", "[TOOL_CALLS]add[ARGS]{}"] },
+        { Mistral, "", ["[TOOL_CALLS] [{\"name\": \"get\", \"arguments\": {}}, {\"name\": \"add\", \"arguments\": {}}]"] },
+        { Phi, "I look.", ["<|tool_call|>[{\"name\": \"get\", \"arguments\": {}}, {\"name\": \"add\", \"arguments\": {}}]", "<|/tool_call|>"] },
+        { Phi, "", ["functools[{\"name\": \"get\", \"arguments\": {}}]"] },
+    };
+
+    [Theory]
+    [MemberData(nameof(CallsInARow))]
+    public void Finish_CutShortAnywhere_GivesWholeCallsAndNoPartOfAnother(ToolCallFormat format, string text, string[] parts)
+    {
+        var output = text + string.Concat(parts);
+        var calls = Run(new(format, false, null, Tools), [output]).OfType<ToolCallUpdate>().Select(c => (c.Call.Name, c.Call.ArgumentsJson)).ToList();
+        calls.ShouldNotBeEmpty();
+        for (var length = 0; length <= output.Length; length++)
+        {
+            var parser = new ChatOutputParser(format, false, null, Tools);
+            List<GenerationUpdate> updates = [.. output[..length].Select(c => c.ToString()).SelectMany(parser.Add), .. parser.Finish(isCutShort: true)];
+
+            // A single character of a marker may be text as well, and so may a word.
+            var shown = string.Concat(updates.OfType<TextDelta>().Select(d => d.Text));
+            (text.StartsWith(shown.TrimEnd('<', '[')) || "functools".StartsWith(shown)).ShouldBeTrue($"'{shown}' after {length} characters");
+            var given = updates.OfType<ToolCallUpdate>().Select(c => (c.Call.Name, c.Call.ArgumentsJson)).ToList();
+            given.ShouldBe(calls.Take(given.Count), $"after {length} characters");
+        }
+    }
+
+    [Fact]
+    public void Finish_CutShortInAnArray_GivesNoneOfItsCalls() =>
+        Joined(Cut(new(Mistral, false, null, Tools), "Sure.[TOOL_CALLS][{\"name\":\"get\",\"arguments\":{}}, {\"na")).ShouldBe("Sure.");
+
+    [Fact]
+    public void Finish_CutShortInText_GivesTheText()
+    {
+        Joined(Cut(new(Hermes, false, null, Tools), "1 <")).ShouldBe("1 <");
+        Joined(Cut(new(Llama, false, null, Tools), "{\"city\": \"Ro")).ShouldBe("{\"city\": \"Ro");
+        Joined(Cut(new(Hermes, false, null, new HashSet<string>()), "<tool_ca")).ShouldBe("<tool_ca");
+        Joined(Cut(new(Hermes, true, null, Tools), "hm </thi")).ShouldBe("R[hm </thi]");
+    }
+
+    private static IEnumerable<GenerationUpdate> Cut(ChatOutputParser parser, string output) => [.. parser.Add(output), .. parser.Finish(isCutShort: true)];
 
     [Fact]
     public void Add_AnyOutputWithoutMarkers_IsStreamedAtOnce()
@@ -191,8 +242,8 @@ public class ChatOutputParserTests
         ReasoningMarkers.Think.StartsInReasoning([]).ShouldBeFalse();
     }
 
-    private static IEnumerable<GenerationUpdate> Run(ChatOutputParser parser, IEnumerable<string> chunks) =>
-        [.. chunks.SelectMany(parser.Add), .. parser.Finish()];
+    private static IEnumerable<GenerationUpdate> Run(ChatOutputParser parser, IEnumerable<string> chunks, bool isCutShort = false) =>
+        [.. chunks.SelectMany(parser.Add), .. parser.Finish(isCutShort)];
 
     private static string Joined(IEnumerable<GenerationUpdate> updates)
     {
