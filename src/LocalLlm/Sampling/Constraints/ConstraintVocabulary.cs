@@ -12,7 +12,7 @@ namespace LocalLlm.Sampling.Constraints;
 /// </summary>
 internal sealed class ConstraintVocabulary
 {
-    /// <summary>Longer plain tokens than this count as having no end; there are hardly any.</summary>
+    /// <summary>Longer tokens do not count as plain; there are hardly any.</summary>
     private const int MostPlainCharacters = 32;
 
     private readonly ReadOnlyMemory<byte>[] tokenBytes; // as text goes on; empty for control tokens
@@ -44,12 +44,11 @@ internal sealed class ConstraintVocabulary
             plainUpTo[most] = new ulong[WordCount];
             for (var id = 0; id < characters.Length; id++)
             {
-                if (characters[id] > 0 && (characters[id] <= most || most == MostPlainCharacters))
+                if (characters[id] > 0 && characters[id] <= most)
                     plainUpTo[most][id >> 6] |= 1ul << id;
             }
         }
 
-        LongestPlainCharacters = characters.DefaultIfEmpty(0).Max();
         JsonSpace = Terminal.Of(this, new JsonSpaceMachine());
     }
 
@@ -71,11 +70,8 @@ internal sealed class ConstraintVocabulary
     /// <summary>The same at the beginning of a text, where some tokenizers drop a space.</summary>
     public TokenTrie FirstTrie { get; }
 
-    /// <summary>Those of them that are not plain: they hold a quote, a backslash, a control character or part of a character.</summary>
+    /// <summary>Those of them that are not plain: they hold a quote, a backslash, a control character or part of a character, or are very long.</summary>
     public TokenTrie OtherTrie { get; }
-
-    /// <summary>Characters of the longest plain token.</summary>
-    public int LongestPlainCharacters { get; }
 
     /// <summary>White space, the same for all grammars.</summary>
     public Terminal JsonSpace { get; }
@@ -118,9 +114,7 @@ internal sealed class ConstraintVocabulary
     public IEnumerable<int> ControlIds => Enumerable.Range(0, isControl.Length).Where(id => isControl[id] && !EndIds.Contains(id));
 
     /// <summary>The plain tokens of at most so many characters, as a set; <see cref="int.MaxValue"/> for all.</summary>
-    /// <returns>Null if the number lies between the longest that are told apart and the longest that there are.</returns>
-    public ReadOnlySpan<ulong> PlainTokens(int characters) =>
-        characters < MostPlainCharacters ? plainUpTo[characters] : characters >= LongestPlainCharacters ? plainUpTo[MostPlainCharacters] : default;
+    public ReadOnlySpan<ulong> PlainTokens(int characters) => plainUpTo[Math.Min(characters, MostPlainCharacters)];
 
     private static ReadOnlyMemory<byte> FirstBytes(TextTokenizer tokenizer, int id)
     {
@@ -134,7 +128,7 @@ internal sealed class ConstraintVocabulary
         return bytes;
     }
 
-    /// <summary>Characters of a plain token; −1 for another, 0 for one without bytes.</summary>
+    /// <summary>Characters of a plain token; −1 for another or a very long one, 0 for one without bytes.</summary>
     private static int PlainCharacters(ReadOnlySpan<byte> bytes)
     {
         var count = 0;
@@ -146,6 +140,6 @@ internal sealed class ConstraintVocabulary
             count++;
         }
 
-        return count;
+        return count <= MostPlainCharacters ? count : -1;
     }
 }

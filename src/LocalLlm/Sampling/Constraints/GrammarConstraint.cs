@@ -104,12 +104,10 @@ internal sealed class GrammarConstraint : TokenConstraint
                 allowed.Add(words);
             else
                 allowed.Add(mask.Ids);
-            if (mask.Exits.Length > 0)
-            {
-                var after = run.After(next);
-                foreach (var exit in mask.Exits)
-                    AddBelow(mask.Trie, exit, after);
-            }
+            if (mask.Exits.Length == 0 || run.After(next) is not { TakesBytes: true } after)
+                continue;
+            foreach (var exit in mask.Exits)
+                AddBelow(mask.Trie, exit, after);
         }
     }
 

@@ -15,6 +15,9 @@ internal sealed class GrammarState(Configuration[] configurations)
     /// <summary>Whether the output may end here.</summary>
     public bool MayEnd { get; } = Array.Exists(configurations, c => c.Terminal is null);
 
+    /// <summary>Whether a byte may come.</summary>
+    public bool TakesBytes { get; } = Array.Exists(configurations, c => c.Terminal?.Machine is not null);
+
     /// <summary>The state after a byte; null if it cannot come.</summary>
     public GrammarState? Step(byte value, GrammarRun run)
     {

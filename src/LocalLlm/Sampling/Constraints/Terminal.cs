@@ -81,9 +81,9 @@ internal sealed class Terminal
     {
         scratch.Clear();
         // Plain tokens need no walk where all characters are the same to the terminal.
-        if (Machine!.FreeCharacters(state) is var free and >= 0 && vocabulary.PlainTokens(free) is { IsEmpty: false } plain)
+        if (Machine!.FreeCharacters(state) is var free and >= 0)
         {
-            scratch.Add(plain);
+            scratch.Add(vocabulary.PlainTokens(free));
             trie = vocabulary.OtherTrie;
         }
 
