@@ -54,6 +54,11 @@ internal sealed class ScriptedEngine(params IEnumerable<GenerationUpdate>[] scri
         }
     }
 
+    /// <summary>What it says of itself.</summary>
+    public EngineStatistics? Statistics { get; set; }
+
+    public EngineStatistics? GetStatistics() => Statistics;
+
     /// <summary>Requests whose answer came to its end, or that the reader gave up.</summary>
     public int EndedRequests { get; private set; }
 

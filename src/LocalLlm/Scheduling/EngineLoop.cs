@@ -48,7 +48,7 @@ internal sealed record EngineLoopOptions
 /// The one thread that touches tensors. Each turn of the loop is a step: take in requests, plan, run the packed batch, commit, sample, publish.
 /// A failed step ends the sequences in it and no others.
 /// </summary>
-internal sealed class EngineLoop : IDisposable
+internal sealed partial class EngineLoop : IDisposable
 {
     private readonly EngineLoopOptions options;
     private readonly StepForward forward;
@@ -61,8 +61,12 @@ internal sealed class EngineLoop : IDisposable
     private readonly PrefixIndex retained;
     private readonly Thread thread;
     private readonly Lock stateLock = new();
+    private readonly LoopCounters counters = new();
     private Exception? stopped;
+    private string? fault;
     private long reservedBytes;
+    private int sequencesCounted;
+    private long cachesCounted;
 
     public EngineLoop(EngineLoopOptions options, StepForward forward, TextTokenizer tokenizer, ILogger logger)
     {
@@ -85,6 +89,24 @@ internal sealed class EngineLoop : IDisposable
         }
 
         work.Release();
+    }
+
+    /// <summary>What the loop is doing; from any thread.</summary>
+    public EngineStatistics Statistics()
+    {
+        var statistics = counters.Read();
+        lock (stateLock)
+        {
+            return statistics with
+            {
+                // Those that the loop has not seen yet wait as well.
+                WaitingRequests = statistics.WaitingRequests + incoming.Count,
+                MaxSequences = options.MaxSequences,
+                KvLimitBytes = options.MemoryBytes,
+                IsStopped = stopped is not null,
+                Fault = fault,
+            };
+        }
     }
 
     /// <summary>Wakes the loop, for instance after a cancellation.</summary>
@@ -113,6 +135,7 @@ internal sealed class EngineLoop : IDisposable
             while (stopped is null)
             {
                 Admit();
+                Count();
                 if (running.Count == 0)
                     work.Wait();
                 else
@@ -122,15 +145,37 @@ internal sealed class EngineLoop : IDisposable
         catch (Exception e)
         {
             // Outside a step nothing should fail; if it does, nobody may be left waiting.
-            logger.LogCritical(e, "The engine loop failed; the engine takes no more requests");
-            Stop(new LocalLlmException("The engine failed and takes no more requests: " + e.Message, e));
+            LogLoopFailed(logger, e);
+            var failure = new LocalLlmException("The engine failed and takes no more requests: " + e.Message, e);
+            lock (stateLock)
+                fault ??= failure.Message;
+            Stop(failure);
         }
 
         while (incoming.TryDequeue(out var sequence))
             waiting.Enqueue(sequence);
         foreach (var sequence in waiting.Concat(running).ToList())
             End(sequence, stopped!);
+        waiting.Clear();
         retained.Dispose();
+        Count();
+    }
+
+    /// <summary>
+    /// Publishes what runs, waits and is held. Adding up the caches takes time, so between steps of the same number of
+    /// sequences that is done ten times a second.
+    /// </summary>
+    private void Count()
+    {
+        counters.SetRequests(running.Count, waiting.Count);
+        var now = Environment.TickCount64;
+        if (running.Count > 0 && running.Count == sequencesCounted && now - cachesCounted < 100)
+            return;
+        (sequencesCounted, cachesCounted) = (running.Count, now);
+        var bytes = 0L;
+        foreach (var sequence in running)
+            bytes += sequence.Cache?.Bytes ?? 0;
+        counters.SetCaches(bytes, reservedBytes, retained.Bytes, retained.Count);
     }
 
     /// <summary>Drops cancelled sequences and starts waiting ones, in order of arrival, while there is room.</summary>
@@ -164,6 +209,7 @@ internal sealed class EngineLoop : IDisposable
     private void Start(Sequence sequence)
     {
         running.Add(sequence);
+        sequence.MarkStarted();
         try
         {
             if (retained.Lend(sequence.Request.PromptIds) is var (cache, source))
@@ -174,7 +220,7 @@ internal sealed class EngineLoop : IDisposable
         }
         catch (Exception e)
         {
-            logger.LogError(e, "A sequence could not be started");
+            LogStartFailed(logger, e);
             End(sequence, Failure(e));
         }
     }
@@ -203,7 +249,7 @@ internal sealed class EngineLoop : IDisposable
         catch (Exception e)
         {
             // A step is a transaction: whoever was in it has an unfinished cache and ends here; nobody else notices.
-            logger.LogError(e, "A step of {Count} sequences failed", planned.Count);
+            LogStepFailed(logger, e, planned.Count);
             foreach (var (sequence, _) in planned.Where(p => running.Contains(p.Sequence)))
                 End(sequence, Failure(e));
         }
@@ -218,7 +264,7 @@ internal sealed class EngineLoop : IDisposable
             return;
         }
 
-        logger.LogError(slice.Fault, "A sequence's keys or values cannot be kept");
+        LogCommitFailed(logger, slice.Fault);
         End(sequence, slice.Fault);
     }
 
@@ -258,7 +304,9 @@ internal sealed class EngineLoop : IDisposable
                 sequence.Cache!.EndPrompt();
             if (options.KeepPromptEnds && options.RetainedConversations > 0 && sequence.SampledTokens == 0)
                 sequence.PromptEnd = retained.Retain([.. sequence.Tokens], sequence.Cache!.Fork());
-            if (sequence.SampleNext(logits, tokenizer) is { } reason)
+            var end = sequence.SampleNext(logits, tokenizer);
+            counters.CountToken();
+            if (end is { } reason)
             {
                 sequence.Complete(reason, options.KvBytesPerTokenFp16);
                 RetainTurn(sequence);
@@ -269,7 +317,7 @@ internal sealed class EngineLoop : IDisposable
         }
         catch (Exception e)
         {
-            logger.LogError(e, "A sequence failed");
+            LogSequenceFailed(logger, e);
             End(sequence, Failure(e));
         }
     }

@@ -53,6 +53,7 @@ internal sealed class Sequence
     private readonly StopMatcher stops;
     private readonly Sampler sampler;
     private readonly long arrived = Stopwatch.GetTimestamp();
+    private long started;
     private long firstSampled;
     private volatile bool isCancelled;
 
@@ -98,6 +99,9 @@ internal sealed class Sequence
     /// <summary>Asks the loop to drop this sequence; from any thread.</summary>
     public void Cancel() => isCancelled = true;
 
+    /// <summary>Tells that the wait for a place is over.</summary>
+    public void MarkStarted() => started = Stopwatch.GetTimestamp();
+
     /// <summary>Samples the next token, publishes it and decides whether the sequence has ended.</summary>
     /// <param name="logits">[vocabulary] of the last token, changed in place.</param>
     /// <param name="tokenizer">For which tokens are special.</param>
@@ -131,6 +135,7 @@ internal sealed class Sequence
             CompletionTokens = SampledTokens,
             KvBytes = Cache!.Bytes,
             KvBytesFp16 = kvBytesPerTokenFp16 * Cache.Length,
+            QueueTime = Stopwatch.GetElapsedTime(arrived, started),
             TimeToFirstToken = Stopwatch.GetElapsedTime(arrived, firstSampled),
             DecodeTime = Stopwatch.GetElapsedTime(firstSampled),
         }));

@@ -250,7 +250,47 @@ public sealed class EngineLoopTests : IDisposable
         (await ReadAsync(Submit(loop, "x"))).Text.ShouldBe("yz");
     }
 
-    private EngineLoop Loop(int maxSequences = 4, int prefillChunk = 8, int retained = 2, long? memoryBytes = null) => new(
+    [Fact]
+    public async Task Statistics_DuringAStep_TellWhatRunsAndWaits()
+    {
+        using var gate = new ManualResetEventSlim();
+        using var reached = new SemaphoreSlim(0);
+        beforeStep = _ =>
+        {
+            reached.Release();
+            gate.Wait();
+        };
+        using var loop = Loop(maxSequences: 1, memoryBytes: 4000);
+        var sequences = Enumerable.Range(0, 3).Select(_ => Submit(loop, "w", maxTokens: 2)).ToList();
+        await reached.WaitAsync();
+
+        var during = loop.Statistics();
+        gate.Set();
+        foreach (var sequence in sequences)
+            (await ReadAsync(sequence)).End.Usage.QueueTime.ShouldBeGreaterThanOrEqualTo(TimeSpan.Zero);
+        loop.Dispose();
+        var after = loop.Statistics();
+
+        (during.RunningRequests, during.WaitingRequests, during.MaxSequences, during.KvLimitBytes).ShouldBe((1, 2, 1, 4000L));
+        during.ReservedKvBytes.ShouldBe(3);
+        (during.IsStopped, during.Fault).ShouldBe((false, null));
+        (after.RunningRequests, after.WaitingRequests, after.GeneratedTokens, after.KvBytes, after.RetainedKvBytes).ShouldBe((0, 0, 6L, 0L, 0L));
+        (after.IsStopped, after.Fault).ShouldBe((true, null));
+    }
+
+    [Fact]
+    public async Task Statistics_LoopFailed_TellTheFault()
+    {
+        // The limit is asked for outside a step, where nothing should fail.
+        using var loop = Loop(cacheBytes: _ => throw new InvalidOperationException("the arithmetic burnt"));
+
+        await Should.ThrowAsync<LocalLlmException>(async () => await ReadAsync(Submit(loop, "a")));
+
+        loop.Statistics().IsStopped.ShouldBeTrue();
+        loop.Statistics().Fault.ShouldNotBeNull().ShouldContain("the arithmetic burnt");
+    }
+
+    private EngineLoop Loop(int maxSequences = 4, int prefillChunk = 8, int retained = 2, long? memoryBytes = null, Func<int, long>? cacheBytes = null) => new(
         new EngineLoopOptions
         {
             MaxSequences = maxSequences,
@@ -258,7 +298,7 @@ public sealed class EngineLoopTests : IDisposable
             RetainedConversations = retained,
             MemoryBytes = memoryBytes,
             CreateCache = () => FakeCache.Create(census, truncatableFrom),
-            CacheBytes = tokens => tokens,
+            CacheBytes = cacheBytes ?? (tokens => tokens),
             KeepPromptEnds = truncatableFrom > 0,
             KvBytesPerTokenFp16 = 2,
             Device = CPU,
