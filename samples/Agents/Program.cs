@@ -1,12 +1,9 @@
-using System.Diagnostics;
-using Agents.Conversation;
 using Agents.Display;
 using Agents.Options;
 using Agents.Scenes;
 using Agents.Scoring;
 using LocalLlm;
 using Microsoft.Extensions.Options;
-using Spectre.Console;
 
 SampleOptions options;
 try
@@ -25,23 +22,20 @@ if (options.Help)
     return ExitCode.Done;
 }
 
+if (options.SceneName == SceneNames.ListScenes)
+{
+    Console.Out.Write(SceneNames.List);
+    return ExitCode.Done;
+}
+
 Terminal terminal = Terminal.Open(options.NoColor);
 using var interrupt = new Interrupt(beforeExit: terminal.Restore);
 try
 {
-    IScene scene = options.Chat ? new ChatScene() : new ScriptedScene(options);
-    await using AgentSession session = await interrupt.RunAsync(token => terminal.WaitAsync(
-        "loading the model", () => AgentSession.LoadAsync(options, scene.SystemPrompt, token)));
-    Heading.Write(terminal, options, session);
-
-    var board = new Scoreboard();
-    var clock = Stopwatch.StartNew();
-    ConversationEnd end = await scene.RunAsync(session, board, terminal, interrupt);
-    if (board.Turns > 0)
-        Summary.Write(terminal, session.Model, board);
+    SceneResult result = await SceneCatalog.Create(options).RunAsync(new(options, terminal, interrupt));
     if (options.Json)
-        Console.Out.WriteLine(ResultJson.Write(options, session.Model, board, end, clock.Elapsed));
-    return end == ConversationEnd.Cancelled ? ExitCode.Cancelled : ExitCode.Done;
+        Console.Out.WriteLine(result.Figures.ToJsonString());
+    return result.End == ConversationEnd.Cancelled ? ExitCode.Cancelled : ExitCode.Done;
 }
 catch (OperationCanceledException)
 {

@@ -29,7 +29,7 @@ internal sealed class AgentSession : IAsyncDisposable
         _recorder = recorder;
         _systemPrompt = systemPrompt;
         _chat = kernel.GetRequiredService<IChatCompletionService>();
-        Reset();
+        _history.AddSystemMessage(systemPrompt);
     }
 
     /// <summary>Facts about the model.</summary>
@@ -42,21 +42,8 @@ internal sealed class AgentSession : IAsyncDisposable
     /// <exception cref="LocalLlmException">The model cannot be loaded.</exception>
     public static Task<AgentSession> LoadAsync(SampleOptions options, string systemPrompt, CancellationToken cancellationToken) =>
         LoadAsync(
-            builder => builder.AddLogQuantChatCompletion(engine =>
-            {
-                engine.ModelPath = options.ModelPath ?? SampleOptions.ShippedModelPath;
-                engine.ModelId = options.ModelPath is null ? "LogQuant demo model" : null;
-                engine.Device = options.Device;
-                engine.KvCache.Kind = options.Kv;
-            }),
-            new LogQuantPromptExecutionSettings
-            {
-                FunctionChoiceBehavior = FunctionChoiceBehavior.Auto(),
-                // The script is judged, so it must run the same way twice; a chat takes the model's own defaults.
-                Temperature = options.Chat ? null : 0,
-                Seed = options.Seed,
-                MaxTokens = options.AnswerTokens,
-            },
+            builder => builder.AddLogQuantChatCompletion(engine => LocalModel.Configure(engine, options)),
+            LocalModel.Settings(options, isRepeatable: !options.IsChat),
             systemPrompt,
             cancellationToken);
 
@@ -74,6 +61,7 @@ internal sealed class AgentSession : IAsyncDisposable
             // The engine loads on first use; asking for its facts is one.
             var engine = kernel.GetRequiredService<ILlmEngine>();
             LlmModelInfo model = await Task.Run(() => engine.Model, cancellationToken).WaitAsync(cancellationToken);
+            kernel.OpenWorkshop();
             return new AgentSession(kernel, settings, recorder, systemPrompt) { Model = model };
         }
         catch
@@ -81,6 +69,22 @@ internal sealed class AgentSession : IAsyncDisposable
             await DisposeAsync(kernel);
             throw;
         }
+    }
+
+    /// <summary>Goes on with a conversation that someone else keeps, with the kernel's own plugins.</summary>
+    /// <param name="kernel">A kernel for this conversation alone: its tool calls are recorded by a filter of the session's.</param>
+    /// <param name="engine">The engine behind the kernel; waits for it to be loaded.</param>
+    /// <param name="settings">How to answer.</param>
+    /// <param name="systemPrompt">What the agent is told first.</param>
+    /// <param name="history">What was said before.</param>
+    public static AgentSession Continue(
+        Kernel kernel, ILlmEngine engine, LogQuantPromptExecutionSettings settings, string systemPrompt, IEnumerable<ChatMessageContent> history)
+    {
+        var recorder = new ToolRecorder();
+        kernel.AutoFunctionInvocationFilters.Add(recorder);
+        var session = new AgentSession(kernel, settings, recorder, systemPrompt) { Model = engine.Model };
+        session._history.AddRange(history);
+        return session;
     }
 
     /// <summary>Begins again: an empty conversation, and a workshop in which nothing has happened.</summary>

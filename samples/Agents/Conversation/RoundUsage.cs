@@ -1,3 +1,4 @@
+using Microsoft.Agents.AI;
 using Microsoft.Extensions.AI;
 using SK.Connectors.LogQuant;
 
@@ -31,19 +32,29 @@ internal sealed record RoundUsage
     /// <summary>Reads a message's metadata; null if it is not a round's last.</summary>
     public static RoundUsage? From(IReadOnlyDictionary<string, object?>? metadata)
     {
-        if (metadata?.GetValueOrDefault(LogQuantMetadata.Usage) is not UsageDetails usage)
-            return null;
+        return metadata?.GetValueOrDefault(LogQuantMetadata.Usage) is UsageDetails usage
+            ? From(usage, metadata.GetValueOrDefault(LogQuantMetadata.FinishReason) as string, name => metadata.GetValueOrDefault(name))
+            : null;
+    }
+
+    /// <summary>Reads an agent's response; null if it tells no usage.</summary>
+    public static RoundUsage? From(AgentResponse response) => response.Usage is { } usage
+        ? From(usage, response.FinishReason?.Value, name => response.AdditionalProperties?.GetValueOrDefault(name))
+        : null;
+
+    private static RoundUsage From(UsageDetails usage, string? finishReason, Func<string, object?> property)
+    {
         int completionTokens = (int)(usage.OutputTokenCount ?? 0);
         return new()
         {
-            FinishReason = metadata.GetValueOrDefault(LogQuantMetadata.FinishReason) as string ?? "",
+            FinishReason = finishReason ?? "",
             PromptTokens = (int)(usage.InputTokenCount ?? 0),
             CompletionTokens = completionTokens,
-            CachedPromptTokens = metadata.GetValueOrDefault(LogQuantMetadata.CachedPromptTokens) as int? ?? 0,
-            KvBytes = metadata.GetValueOrDefault(LogQuantMetadata.KvBytes) as long? ?? 0,
-            KvBytesFp16 = metadata.GetValueOrDefault(LogQuantMetadata.KvBytesFp16) as long? ?? 0,
-            TimeToFirstToken = metadata.GetValueOrDefault(LogQuantMetadata.TimeToFirstToken) as TimeSpan? ?? default,
-            DecodeTime = metadata.GetValueOrDefault(LogQuantMetadata.DecodeTokensPerSecond) is double and > 0 and var rate
+            CachedPromptTokens = property(LogQuantMetadata.CachedPromptTokens) as int? ?? 0,
+            KvBytes = property(LogQuantMetadata.KvBytes) as long? ?? 0,
+            KvBytesFp16 = property(LogQuantMetadata.KvBytesFp16) as long? ?? 0,
+            TimeToFirstToken = property(LogQuantMetadata.TimeToFirstToken) as TimeSpan? ?? default,
+            DecodeTime = property(LogQuantMetadata.DecodeTokensPerSecond) is double and > 0 and var rate
                 ? TimeSpan.FromSeconds((completionTokens - 1) / rate)
                 : default,
         };

@@ -11,13 +11,15 @@ internal static class CommandLine
 
     private static readonly Option[] Options =
     [
-        new("--chat", null, "talk to the agent yourself; /help lists its commands", (o, _) => o with { Chat = true }),
+        new("--scene", "NAME", $"what to show: {string.Join(", ", SceneNames.All.Select(s => s.Name))}; list describes them", (o, v) => o with { Scene = Scene(v) }),
+        new("--chat", null, "talk to the agent yourself, as --scene chat; /help lists its commands", (o, _) => o with { Chat = true }),
         new("--model", "DIR", "a Hugging Face model folder instead of the model that ships", (o, v) => o with { ModelPath = Text("--model", v) }),
         new("--kv", "KIND", "the KV cache: streaming (the default) or logquant (old tokens packed), or dense (uncompressed)", (o, v) => o with { Kv = Kv(v) }),
         new("--device", "NAME", "cpu, cuda, cuda:N or auto (the default: a GPU if there is one)", (o, v) => o with { Device = Device(v) }),
         new("--turns", "N", $"turns of the scripted conversation ({SampleOptions.DefaultTurns})", (o, v) => o with { Turns = Number("--turns", v, 1, MaxTurns) }),
         new("--seed", "N", "another script, and other samples where the model samples (1)", (o, v) => o with { Seed = Number("--seed", v, 0, int.MaxValue) }),
         new("--max-tokens", "N", "the most tokens of one answer (128 with the model that ships, else 1024)", (o, v) => o with { MaxTokens = Number("--max-tokens", v, 1, 1_000_000) }),
+        new("--port", "N", "the port on 127.0.0.1 of --scene host; 0, the default, for any that is free", (o, v) => o with { Port = Number("--port", v, 0, 65_535) }),
         new("--json", null, "print the results as one JSON object, on the last line", (o, _) => o with { Json = true }),
         new("--no-color", null, "plain text: no colours, no live view (as when the output is no terminal)", (o, _) => o with { NoColor = true }),
         new("--help", null, "this text", (o, _) => o with { Help = true }),
@@ -31,6 +33,7 @@ internal static class CommandLine
             var help = new StringBuilder("""
                 An agent on a local model: it plays a scripted conversation with tools, remembers what it was told far back, and shows
                 what its KV cache holds against an uncompressed one. At the end a table says how much was recalled and called rightly.
+                Other scenes show what else an agent on a local model can do.
 
                 Usage: Agents [options]          (dotnet run -c Release --project samples/Agents -- [options])
 
@@ -38,6 +41,7 @@ internal static class CommandLine
                 """);
             foreach (Option option in Options)
                 help.AppendLine(CultureInfo.InvariantCulture, $"  {option.Name + (option.ValueName is { } value ? " " + value : ""),-17}{option.Help}");
+            help.AppendLine().AppendLine("Scenes:").Append(SceneNames.List);
             help.Append("""
 
                 Exit codes: 0 the conversation came to its end (also when the context was full before the last turn, which is then said);
@@ -75,8 +79,14 @@ internal static class CommandLine
             options = option.Apply(options, value);
         }
 
-        if (options is { Chat: true, Turns: not null, Help: false })
-            throw new CommandLineException("--turns belongs to the scripted conversation; leave it out with --chat");
+        if (options.Help)
+            return options;
+        if (options is { Chat: true, Scene: not null and not SceneNames.Chat })
+            throw new CommandLineException($"--chat is the scene '{SceneNames.Chat}', but --scene is '{options.Scene}'; leave one out");
+        if (options.Turns is not null && options.SceneName != SceneNames.Conversation)
+            throw new CommandLineException($"--turns belongs to the scripted conversation; leave it out with {(options.Chat ? "--chat" : $"--scene {options.Scene}")}");
+        if (options.Port is not null && options.SceneName != SceneNames.Host)
+            throw new CommandLineException($"--port belongs to --scene {SceneNames.Host}; leave it out with the scene '{options.SceneName}'");
         return options;
     }
 
@@ -92,6 +102,11 @@ internal static class CommandLine
 
     private static string Text(string name, string value) =>
         value.Length > 0 ? value : throw new CommandLineException($"{name} is empty");
+
+    private static string Scene(string value) =>
+        value == SceneNames.ListScenes || SceneNames.All.Any(s => s.Name == value)
+            ? value
+            : throw new CommandLineException($"--scene is '{value}'; use {string.Join(", ", SceneNames.All.Select(s => s.Name))}, or list to have them described");
 
     private static KvCacheKind Kv(string value) => value switch
     {

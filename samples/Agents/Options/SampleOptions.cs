@@ -13,8 +13,20 @@ internal sealed record SampleOptions
 
     public bool Help { get; init; }
 
-    /// <summary>Talk to the agent instead of watching the script.</summary>
+    /// <summary>Talk to the agent instead of watching the script: short for the scene "chat".</summary>
     public bool Chat { get; init; }
+
+    /// <summary>The scene; null for the scripted conversation, or the chat where <see cref="Chat"/> is set.</summary>
+    public string? Scene { get; init; }
+
+    /// <summary>The scene to play, or "list".</summary>
+    public string SceneName => Scene ?? (Chat ? SceneNames.Chat : SceneNames.Conversation);
+
+    /// <summary>A user types.</summary>
+    public bool IsChat => SceneName == SceneNames.Chat;
+
+    /// <summary>The port of the scene "host" on the loopback address; null, or 0, for any that is free.</summary>
+    public int? Port { get; init; }
 
     /// <summary>A Hugging Face model folder; null for the model that ships.</summary>
     public string? ModelPath { get; init; }

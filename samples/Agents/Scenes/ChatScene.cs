@@ -8,7 +8,7 @@ using Spectre.Console;
 namespace Agents.Scenes;
 
 /// <summary>A user who types.</summary>
-internal sealed class ChatScene : IScene
+internal sealed class ChatScene : IConversation
 {
     private const string Commands = """
         /stats  what the conversation holds and how fast it goes

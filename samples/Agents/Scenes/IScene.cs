@@ -1,19 +1,17 @@
-using Agents.Conversation;
-using Agents.Display;
+using System.Text.Json.Nodes;
 using Agents.Scoring;
 
 namespace Agents.Scenes;
 
-/// <summary>A conversation with the agent.</summary>
+/// <summary>Something that the sample shows.</summary>
 internal interface IScene
 {
-    /// <summary>What the agent is told first.</summary>
-    string SystemPrompt { get; }
-
-    /// <summary>Holds the conversation.</summary>
-    /// <param name="session">The agent, with an empty conversation.</param>
-    /// <param name="board">Gets every turn.</param>
-    /// <param name="terminal">Where to show it.</param>
-    /// <param name="interrupt">Ctrl-C.</param>
-    Task<ConversationEnd> RunAsync(AgentSession session, Scoreboard board, Terminal terminal, Interrupt interrupt);
+    /// <summary>Plays it to its end.</summary>
+    /// <exception cref="OperationCanceledException">It was cancelled before there was anything to report.</exception>
+    Task<SceneResult> RunAsync(SceneContext context);
 }
+
+/// <summary>How a scene ended.</summary>
+/// <param name="End">Why.</param>
+/// <param name="Figures">What <c>--json</c> prints: names in snake_case.</param>
+internal sealed record SceneResult(ConversationEnd End, JsonObject Figures);

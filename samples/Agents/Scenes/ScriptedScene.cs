@@ -8,13 +8,30 @@ using LocalLlm;
 namespace Agents.Scenes;
 
 /// <summary>A user who follows a script.</summary>
-/// <param name="options">Turns and seed of the script.</param>
-internal sealed class ScriptedScene(SampleOptions options) : IScene
+internal sealed class ScriptedScene : IConversation
 {
-    private readonly int _turns = options.Turns ?? SampleOptions.DefaultTurns;
-    private readonly WorkshopScript _script = new(options.Seed, options.Turns ?? SampleOptions.DefaultTurns);
+    private readonly int _turns;
+    private readonly Func<ScriptedTurn> _next;
 
-    public string SystemPrompt => _script.SystemPrompt;
+    /// <summary>The workshop's conversation.</summary>
+    /// <param name="options">Turns and seed of the script.</param>
+    public ScriptedScene(SampleOptions options)
+    {
+        _turns = options.Turns ?? SampleOptions.DefaultTurns;
+        var script = new WorkshopScript(options.Seed, _turns);
+        (SystemPrompt, _next) = (script.SystemPrompt, script.Next);
+    }
+
+    /// <summary>A conversation that is given turn by turn.</summary>
+    /// <param name="systemPrompt">What the agent is told first.</param>
+    /// <param name="turns">What the user says, and what is expected.</param>
+    public ScriptedScene(string systemPrompt, IReadOnlyList<ScriptedTurn> turns)
+    {
+        var left = new Queue<ScriptedTurn>(turns);
+        (SystemPrompt, _turns, _next) = (systemPrompt, turns.Count, left.Dequeue);
+    }
+
+    public string SystemPrompt { get; }
 
     public async Task<ConversationEnd> RunAsync(AgentSession session, Scoreboard board, Terminal terminal, Interrupt interrupt)
     {
@@ -34,7 +51,7 @@ internal sealed class ScriptedScene(SampleOptions options) : IScene
     {
         for (int number = 1; number <= _turns; number++)
         {
-            ScriptedTurn script = _script.Next();
+            ScriptedTurn script = _next();
             view.BeginTurn(number, script.UserText);
             AgentTurn turn;
             try

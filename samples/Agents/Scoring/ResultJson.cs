@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Agents.Options;
 using LocalLlm;
 
@@ -11,17 +12,35 @@ internal static class ResultJson
 
     /// <summary>One line; names in snake_case, bytes and tokens as whole numbers.</summary>
     public static string Write(SampleOptions options, LlmModelInfo model, Scoreboard board, ConversationEnd end, TimeSpan elapsed) =>
-        JsonSerializer.Serialize(new Result(
+        Of(options, model, board, end, elapsed).ToJsonString();
+
+    /// <summary>The figures of a scene that keeps no score: what runs, how it ended, and the scene's own.</summary>
+    public static JsonObject Of(SampleOptions options, LlmModelInfo? model, ConversationEnd end, TimeSpan elapsed, JsonObject figures)
+    {
+        var result = new JsonObject
+        {
+            ["scene"] = options.SceneName,
+            ["model"] = model?.ModelId,
+            ["device"] = model?.Device,
+            ["kv"] = options.KvName,
+            ["seed"] = options.Seed,
+            ["ended"] = Name(end),
+        };
+        foreach ((string name, JsonNode? value) in figures)
+            result[name] = value?.DeepClone();
+        result["elapsed_seconds"] = Math.Round(elapsed.TotalSeconds, 2);
+        return result;
+    }
+
+    /// <summary>The figures of a conversation.</summary>
+    public static JsonObject Of(SampleOptions options, LlmModelInfo model, Scoreboard board, ConversationEnd end, TimeSpan elapsed) =>
+        (JsonObject)JsonSerializer.SerializeToNode(new Result(
+            Scene: options.SceneName,
             Model: model.ModelId,
             Device: model.Device,
             Kv: options.KvName,
             Seed: options.Seed,
-            Ended: end switch
-            {
-                ConversationEnd.Complete => "complete",
-                ConversationEnd.ContextFull => "context_full",
-                _ => "cancelled",
-            },
+            Ended: Name(end),
             Turns: board.Turns,
             ToolCalls: board.Calls,
             ToolCallsExpected: board.CallsExpected,
@@ -41,9 +60,17 @@ internal static class ResultJson
             CompletionTokens: board.Usage.CompletionTokens,
             DecodeTokensPerSecond: Math.Round(board.Usage.DecodeTokensPerSecond, 2),
             TimeToFirstTokenMs: Math.Round(board.Usage.MedianFirstTokenMilliseconds, 1),
-            ElapsedSeconds: Math.Round(elapsed.TotalSeconds, 2)), SnakeCase);
+            ElapsedSeconds: Math.Round(elapsed.TotalSeconds, 2)), SnakeCase)!;
+
+    private static string Name(ConversationEnd end) => end switch
+    {
+        ConversationEnd.Complete => "complete",
+        ConversationEnd.ContextFull => "context_full",
+        _ => "cancelled",
+    };
 
     private sealed record Result(
+        string Scene,
         string Model,
         string Device,
         string Kv,
