@@ -37,9 +37,9 @@ internal sealed record RoundUsage
             : null;
     }
 
-    /// <summary>Reads an agent's response; null if it tells no usage.</summary>
-    public static RoundUsage? From(AgentResponse response) => response.Usage is { } usage
-        ? From(usage, response.FinishReason?.Value, name => response.AdditionalProperties?.GetValueOrDefault(name))
+    /// <summary>Reads an agent's update; null if it is not a round's last.</summary>
+    public static RoundUsage? From(AgentResponseUpdate update) => update.Contents.OfType<UsageContent>().FirstOrDefault() is { Details: var usage }
+        ? From(usage, update.FinishReason?.Value, name => update.AdditionalProperties?.GetValueOrDefault(name))
         : null;
 
     private static RoundUsage From(UsageDetails usage, string? finishReason, Func<string, object?> property)

@@ -19,10 +19,10 @@ internal sealed class ExtractScene : IScene
 {
     internal static readonly IReadOnlyList<(string Text, StockChange Expected)> Messages =
     [
-        ("We received 25 units of copper valve.", new("copper valve", 25, StockDirection.In)),
-        ("We used 7 units of steel hinge.", new("steel hinge", 7, StockDirection.Out)),
-        ("Please add 40 units of rubber gasket.", new("rubber gasket", 40, StockDirection.In)),
-        ("Remove 12 units of brass nozzle from the stock.", new("brass nozzle", 12, StockDirection.Out)),
+        ("We received 25 units of copper valve.", new() { Item = "copper valve", Quantity = 25, Direction = StockDirection.In }),
+        ("We used 7 units of steel hinge.", new() { Item = "steel hinge", Quantity = 7, Direction = StockDirection.Out }),
+        ("Please add 40 units of rubber gasket.", new() { Item = "rubber gasket", Quantity = 40, Direction = StockDirection.In }),
+        ("Remove 12 units of brass nozzle from the stock.", new() { Item = "brass nozzle", Quantity = 12, Direction = StockDirection.Out }),
     ];
 
     public async Task<SceneResult> RunAsync(SceneContext context)
@@ -46,7 +46,7 @@ internal sealed class ExtractScene : IScene
             foreach ((string text, StockChange expected) in Messages)
             {
                 transcript.Line("text", "aqua", text);
-                var history = new ChatHistory("You keep the stock of a workshop. Answer with the item, the quantity and the direction of the change.");
+                var history = new ChatHistory("You are the assistant of a workshop. Be brief.");
                 history.AddUserMessage(text);
                 ChatMessageContent answer = await context.Interrupt.RunAsync(token => chat.GetChatMessageContentAsync(history, settings, kernel, token));
                 asked++;

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Agents.Conversation;
@@ -121,14 +122,19 @@ internal sealed class ResumeScene : IScene
             Seed = context.Options.Seed,
             MaxOutputTokens = context.Options.AnswerTokens,
         });
-        var updates = new List<AgentResponseUpdate>();
+        var answer = new StringBuilder();
+        RoundUsage? last = null;
         transcript.Label("agent", "green");
         try
         {
             await foreach (AgentResponseUpdate update in agent.RunStreamingAsync(text, session, options, cancellationToken))
             {
+                answer.Append(update.Text);
                 transcript.Continue(update.Text);
-                updates.Add(update);
+                if (RoundUsage.From(update) is not { } round)
+                    continue;
+                usage.Add(round);
+                last = round;
             }
         }
         finally
@@ -136,13 +142,8 @@ internal sealed class ResumeScene : IScene
             transcript.End();
         }
 
-        AgentResponse response = updates.ToAgentResponse();
-        if (RoundUsage.From(response) is { } round)
-        {
-            usage.Add(round);
-            transcript.Usage(round);
-        }
-
-        return response.Text;
+        if (last is not null)
+            transcript.Usage(last);
+        return answer.ToString();
     }
 }

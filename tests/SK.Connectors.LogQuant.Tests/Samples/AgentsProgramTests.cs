@@ -1,12 +1,41 @@
-using System.Diagnostics;
 using System.Text.Json;
 using Agents.Options;
+using static SK.Connectors.LogQuant.Tests.Samples.AgentsProcess;
 
 namespace SK.Connectors.LogQuant.Tests.Samples;
 
 /// <summary>Runs the sample as a process of its own, as its user does.</summary>
 public sealed class AgentsProgramTests
 {
+    [Fact]
+    public async Task Run_SceneList_DescribesEveryScene()
+    {
+        Ended ended = await RunAsync("", "--scene", "list");
+
+        ended.ExitCode.ShouldBe(ExitCode.Done);
+        ended.Output.TrimEnd().Split('\n').Select(l => l.Trim().Split(' ')[0]).ShouldBe(SceneNames.All.Select(s => s.Name));
+    }
+
+    [Theory]
+    [InlineData("assistant", "tool_calls_right", 10)]
+    [InlineData("pair", "answers_right", 8)]
+    [InlineData("resume", "facts_remembered", 3)]
+    [InlineData("extract", "parsed", 4)]
+    public async Task Run_Scene_EndsWithItsFigures(string scene, string figure, int expected)
+    {
+        RequireModel();
+
+        Ended ended = await RunAsync("", "--scene", scene, "--json");
+
+        ended.Error.ShouldBeEmpty();
+        ended.ExitCode.ShouldBe(ExitCode.Done);
+        ended.Output.ShouldNotContain("\u001b");
+        ended.Json.GetProperty("scene").GetString().ShouldBe(scene);
+        ended.Json.GetProperty("ended").GetString().ShouldBe("complete");
+        ended.Json.GetProperty(figure).GetInt32().ShouldBe(expected);
+        ended.Json.GetProperty("cached_prompt_tokens").GetInt64().ShouldBeGreaterThan(0);
+    }
+
     private static readonly string[] Figures =
     [
         "turns", "tool_calls", "recall_asked", "recall_right", "context_tokens", "kv_bytes", "kv_bytes_fp16", "cached_prompt_tokens",
@@ -78,41 +107,4 @@ public sealed class AgentsProgramTests
         ended.Output.ShouldContain("There is no command /nonsense");
         JsonDocument.Parse(ended.Output.TrimEnd().Split('\n')[^1]).RootElement.GetProperty("turns").GetInt32().ShouldBe(2);
     }
-
-    private static void RequireModel()
-    {
-        if (!File.Exists(Path.Combine(AppContext.BaseDirectory, "model", "config.json")))
-            Assert.Skip("samples/DemoModel/model is not there: the demo model has not been trained yet.");
-    }
-
-    private static async Task<Ended> RunAsync(string input, params string[] arguments)
-    {
-        var start = new ProcessStartInfo(Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet")
-        {
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "Agents.dll"));
-        foreach (string argument in arguments)
-            start.ArgumentList.Add(argument);
-        CancellationToken cancellation = TestContext.Current.CancellationToken;
-        using Process process = Process.Start(start)!;
-        try
-        {
-            await process.StandardInput.WriteAsync(input.AsMemory(), cancellation);
-            process.StandardInput.Close();
-            Task<string> error = process.StandardError.ReadToEndAsync(cancellation);
-            string output = await process.StandardOutput.ReadToEndAsync(cancellation);
-            await process.WaitForExitAsync(cancellation);
-            return new(process.ExitCode, output, await error);
-        }
-        finally
-        {
-            if (!process.HasExited)
-                process.Kill();
-        }
-    }
-
-    private sealed record Ended(int ExitCode, string Output, string Error);
 }

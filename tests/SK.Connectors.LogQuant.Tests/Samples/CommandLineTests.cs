@@ -1,4 +1,5 @@
 using Agents.Options;
+using Agents.Scenes;
 using LocalLlm;
 
 namespace SK.Connectors.LogQuant.Tests.Samples;
@@ -23,6 +24,24 @@ public sealed class CommandLineTests
                 NoColor = true,
             });
 
+    [Fact]
+    public void Parse_Scene_IsTaken()
+    {
+        CommandLine.Parse(["--scene", "host", "--port", "8080"]).ShouldBe(new SampleOptions { Scene = "host", Port = 8080 });
+        CommandLine.Parse(["--scene", "chat"]).IsChat.ShouldBeTrue();
+        CommandLine.Parse(["--chat"]).SceneName.ShouldBe("chat");
+        CommandLine.Parse([]).SceneName.ShouldBe("conversation");
+    }
+
+    [Fact]
+    public void Create_EveryScene_IsThere()
+    {
+        Type[] scenes = [.. SceneNames.All.Select(s => SceneCatalog.Create(new SampleOptions { Scene = s.Name }).GetType())];
+
+        scenes.Count(s => s == typeof(ConversationScene)).ShouldBe(3);
+        scenes.Distinct().Count().ShouldBe(5);
+    }
+
     [Theory]
     [InlineData("--help")]
     [InlineData("-h")]
@@ -46,6 +65,11 @@ public sealed class CommandLineTests
     [InlineData("--verbose", "unknown option '--verbose'")]
     [InlineData("model", "'model' is no option")]
     [InlineData("--chat --turns 5", "leave it out with --chat")]
+    [InlineData("--scene pair --turns 5", "leave it out with --scene pair")]
+    [InlineData("--scene pair --chat", "leave one out")]
+    [InlineData("--scene nonsense", "--scene is 'nonsense'")]
+    [InlineData("--port 80", "--port belongs to --scene host")]
+    [InlineData("--scene host --port 65536", "from 0 to 65535")]
     public void Parse_Wrong_SaysWhatInOneLine(string arguments, string expected)
     {
         string message = Should.Throw<CommandLineException>(() => CommandLine.Parse(arguments.Split(' '))).Message;
@@ -57,7 +81,7 @@ public sealed class CommandLineTests
     [Fact]
     public void Help_NamesEveryOptionAndExitCode()
     {
-        string[] options = ["--chat", "--model", "--kv", "--device", "--turns", "--seed", "--max-tokens", "--json", "--no-color", "--help"];
+        string[] options = ["--scene", "--port", "--chat", "--model", "--kv", "--device", "--turns", "--seed", "--max-tokens", "--json", "--no-color", "--help"];
         foreach (string name in options)
             CommandLine.Help.ShouldContain($"  {name} ");
         foreach (int code in new[] { ExitCode.Done, ExitCode.Failed, ExitCode.BadArguments, ExitCode.Cancelled })

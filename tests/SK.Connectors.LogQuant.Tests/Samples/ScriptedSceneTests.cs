@@ -165,18 +165,27 @@ public sealed class ScriptedSceneTests
         IReadOnlyList<ScriptedTurn> script = WorkshopScript.Of(options.Seed, options.Turns!.Value);
         var engine = new OracleEngine(script, contextTokens) { Change = change ?? (turn => turn) };
         var scene = new ScriptedScene(options);
+        var output = new StringWriter { NewLine = "\n" };
+        (Scoreboard board, ConversationEnd end) = await PlayAsync(scene, engine, output);
+        return new(script, engine, board, end, output.ToString());
+    }
+
+    internal static async Task<Scoreboard> PlayAsync(ScriptedScene scene, ILlmEngine engine) =>
+        (await PlayAsync(scene, engine, TextWriter.Null)).Board;
+
+    private static async Task<(Scoreboard Board, ConversationEnd End)> PlayAsync(ScriptedScene scene, ILlmEngine engine, TextWriter output)
+    {
         await using AgentSession session = await AgentSession.LoadAsync(
             builder => builder.AddLogQuantEngine(_ => engine).AddLogQuantChatCompletion(services => services.GetRequiredService<ILlmEngine>()),
             new LogQuantPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.Auto() },
             scene.SystemPrompt,
             TestContext.Current.CancellationToken);
-        var output = new StringWriter { NewLine = "\n" };
         using var interrupt = new Interrupt(() => { });
         var board = new Scoreboard();
         Terminal terminal = Terminal.Plain(output);
         ConversationEnd end = await scene.RunAsync(session, board, terminal, interrupt);
         Summary.Write(terminal, session.Model, board);
-        return new(script, engine, board, end, output.ToString());
+        return (board, end);
     }
 
     private sealed record Played(IReadOnlyList<ScriptedTurn> Script, OracleEngine Engine, Scoreboard Board, ConversationEnd End, string Output);
