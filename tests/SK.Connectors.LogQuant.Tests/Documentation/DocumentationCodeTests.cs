@@ -13,6 +13,7 @@ public sealed class DocumentationCodeTests
         global using System;
         global using System.Collections.Generic;
         global using System.ComponentModel;
+        global using System.IO;
         global using System.Linq;
         global using System.Text.Json;
         global using System.Threading;

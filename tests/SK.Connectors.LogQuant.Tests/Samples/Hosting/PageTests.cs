@@ -33,7 +33,7 @@ public sealed class PageTests
         };
         await using var host = await RunningHost.StartAsync(engine);
         await using Chromium page = await Chromium.OpenAsync(host.Client.BaseAddress!);
-        string folder = Directory.CreateTempSubdirectory("logquant-page-").FullName;
+        string folder = Directory.CreateDirectory(Path.Combine(Path.GetTempPath(), "logquant-page")).FullName;
 
         await page.UntilAsync("document.getElementById('status')?.textContent.includes('ready')");
         await SayAsync(page, "Hi");
