@@ -118,7 +118,8 @@ public sealed class LogQuantPromptExecutionSettings : PromptExecutionSettings
     /// <summary>
     /// What the answer must be, enforced while the model writes: "text", "json_object", a JSON schema (as <see cref="JsonElement"/>,
     /// <see cref="JsonDocument"/>, <see cref="System.Text.Json.Nodes.JsonNode"/> or text), OpenAI's object of type "json_schema", a
-    /// <see cref="Type"/>, or a <see cref="ChatResponseFormat"/>.
+    /// <see cref="Type"/>, or a <see cref="ChatResponseFormat"/>. For a type, all properties are written, named as in it, and enumerations by name
+    /// (read them with a <see cref="JsonStringEnumConverter"/>).
     /// </summary>
     [JsonPropertyName("response_format")]
     [JsonConverter(typeof(ResponseFormatConverter))]

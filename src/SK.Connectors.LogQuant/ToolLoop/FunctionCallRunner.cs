@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using Microsoft.SemanticKernel;
 using Microsoft.SemanticKernel.ChatCompletion;
+using SK.Connectors.LogQuant.Mapping;
 
 namespace SK.Connectors.LogQuant.ToolLoop;
 
@@ -77,7 +78,7 @@ internal sealed class FunctionCallRunner(
         catch (Exception e) when (e is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
         {
             Log.FunctionFailed(logger, e, name);
-            text = $"Error: the function failed: {e.Message}";
+            text = ResultText.Error(e);
         }
         return (ToolMessage(call, text), context.Terminate);
     }

@@ -1,6 +1,7 @@
 using System.Text;
 using LocalLlm.Sampling.Constraints;
 using LocalLlm.Sampling.Constraints.Automata;
+using LocalLlm.Sampling.Constraints.Machines;
 
 namespace LocalLlm.Tests.Sampling.Constraints;
 
@@ -155,10 +156,26 @@ internal sealed class PrefixOracle(int[] symbols)
     private List<int> Space(int at)
     {
         var ends = new List<int> { at };
-        while (at < symbols.Length && symbols[at] is ' ' or '\t' or '\r' or '\n')
-            ends.Add(++at);
-        ranOut |= at == symbols.Length;
+        if (At(at) == ' ')
+            ends.Add(at + 1);
+        var line = At(at) == '\r' ? at + 1 : at;
+        if (At(line) == '\n')
+        {
+            ends.Add(line + 1);
+            var next = line + 1;
+            if (At(next) == '\n')
+                ends.Add(++next);
+            for (var indentation = 0; indentation < JsonSpaceMachine.MaxIndentation && At(next) is ' ' or '\t'; indentation++)
+                ends.Add(++next);
+        }
+
         return ends;
+
+        int? At(int index)
+        {
+            ranOut |= index == symbols.Length;
+            return index < symbols.Length ? symbols[index] : null;
+        }
     }
 
     private IEnumerable<int> Spelled(Rune[] value, int index, int at)
