@@ -31,7 +31,8 @@ internal sealed class Transcript(Terminal terminal)
 
     /// <summary>What an answer used.</summary>
     public void Usage(RoundUsage usage) => Line("usage", "grey",
-        $"{Figures.Of(usage.CachedPromptTokens, usage.PromptTokens)} prompt tokens cached, KV {Figures.Bytes(usage.KvBytes)} (fp16 {Figures.Bytes(usage.KvBytesFp16)})");
+        $"{Figures.Of(usage.CachedPromptTokens, usage.PromptTokens)} prompt tokens cached, "
+        + $"KV {Figures.Bytes(usage.KvBytes)} (fp16 {Figures.Bytes(usage.KvBytesFp16)})");
 
     /// <summary>A remark between.</summary>
     public void Note(string text)

@@ -11,7 +11,8 @@ internal static class CommandLine
 
     private static readonly Option[] Options =
     [
-        new("--scene", "NAME", $"what to show: {string.Join(", ", SceneNames.All.Select(s => s.Name))}; list describes them", (o, v) => o with { Scene = Scene(v) }),
+        new("--scene", "NAME", $"what to show: {string.Join(", ", SceneNames.All.Select(s => s.Name))}; list describes them",
+            (o, v) => o with { Scene = Scene(v) }),
         new("--chat", null, "talk to the agent yourself, as --scene chat; /help lists its commands", (o, _) => o with { Chat = true }),
         new("--model", "DIR", "a Hugging Face model folder instead of the model that ships", (o, v) => o with { ModelPath = Text("--model", v) }),
         new("--kv", "KIND", "the KV cache: streaming (the default) or logquant (old tokens packed), or dense (uncompressed)", (o, v) => o with { Kv = Kv(v) }),
@@ -19,7 +20,8 @@ internal static class CommandLine
         new("--turns", "N", $"turns of the scripted conversation ({SampleOptions.DefaultTurns})", (o, v) => o with { Turns = Number("--turns", v, 1, MaxTurns) }),
         new("--seed", "N", "another script, and other samples where the model samples (1)", (o, v) => o with { Seed = Number("--seed", v, 0, int.MaxValue) }),
         new("--max-tokens", "N", "the most tokens of one answer (128 with the model that ships, else 1024)", (o, v) => o with { MaxTokens = Number("--max-tokens", v, 1, 1_000_000) }),
-        new("--port", "N", "the port on 127.0.0.1 of --scene host; 0, the default, for any that is free", (o, v) => o with { Port = Number("--port", v, 0, 65_535) }),
+        new("--port", "N", "the port on 127.0.0.1 of --scene host; 0, the default, for any that is free",
+            (o, v) => o with { Port = Number("--port", v, 0, 65_535) }),
         new("--json", null, "print the results as one JSON object, on the last line", (o, _) => o with { Json = true }),
         new("--no-color", null, "plain text: no colours, no live view (as when the output is no terminal)", (o, _) => o with { NoColor = true }),
         new("--help", null, "this text", (o, _) => o with { Help = true }),
@@ -84,7 +86,8 @@ internal static class CommandLine
         if (options is { Chat: true, Scene: not null and not SceneNames.Chat })
             throw new CommandLineException($"--chat is the scene '{SceneNames.Chat}', but --scene is '{options.Scene}'; leave one out");
         if (options.Turns is not null && options.SceneName != SceneNames.Conversation)
-            throw new CommandLineException($"--turns belongs to the scripted conversation; leave it out with {(options.Chat ? "--chat" : $"--scene {options.Scene}")}");
+            throw new CommandLineException("--turns belongs to the scripted conversation; leave it out with "
+                + $"{(options.Chat ? "--chat" : $"--scene {options.Scene}")}");
         if (options.Port is not null && options.SceneName != SceneNames.Host)
             throw new CommandLineException($"--port belongs to --scene {SceneNames.Host}; leave it out with the scene '{options.SceneName}'");
         return options;
@@ -106,7 +109,8 @@ internal static class CommandLine
     private static string Scene(string value) =>
         value == SceneNames.ListScenes || SceneNames.All.Any(s => s.Name == value)
             ? value
-            : throw new CommandLineException($"--scene is '{value}'; use {string.Join(", ", SceneNames.All.Select(s => s.Name))}, or list to have them described");
+            : throw new CommandLineException($"--scene is '{value}'; use {string.Join(", ", SceneNames.All.Select(s => s.Name))}, "
+                + "or list to have them described");
 
     private static KvCacheKind Kv(string value) => value switch
     {

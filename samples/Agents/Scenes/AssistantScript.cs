@@ -20,20 +20,24 @@ internal static class AssistantScript
         var notes = new NoteBook();
         return
         [
-            One("How many units of copper valve are in stock?", "Stock-check", """{"item": "copper valve"}""", stock.Check("copper valve"), "There are {0} in stock."),
+            One("How many units of copper valve are in stock?",
+                "Stock-check", """{"item": "copper valve"}""", stock.Check("copper valve"), "There are {0} in stock."),
             Both("Check the stock of steel hinge and of brass nozzle.",
                 new("Stock-check", """{"item": "steel hinge"}""", stock.Check("steel hinge")),
                 new("Stock-check", """{"item": "brass nozzle"}""", stock.Check("brass nozzle"))),
             InRounds("Check the stock of rubber gasket, then add 25 units.",
                 new("Stock-check", """{"item": "rubber gasket"}""", stock.Check("rubber gasket")),
                 new("Stock-add", """{"item": "rubber gasket", "quantity": 25}""", stock.Add("rubber gasket", 25))),
-            One("We used 7 units of copper valve.", "Stock-remove", """{"item": "copper valve", "quantity": 7}""", stock.Remove("copper valve", 7), "Removed. There are now {0} in stock."),
+            One("We used 7 units of copper valve.",
+                "Stock-remove", """{"item": "copper valve", "quantity": 7}""", stock.Remove("copper valve", 7),
+                "Removed. There are now {0} in stock."),
             One("Book a pump review on Monday at 09:30.", "Calendar-book", """{"day": "Monday", "time": "09:30", "title": "pump review"}""",
                 days.Book("Monday", "09:30", "pump review"), "Booked: {0}."),
             One("Save a note about the pump review: order the copper valve.", "Notes-save", """{"topic": "pump review", "text": "order the copper valve"}""",
                 notes.Save("pump review", "order the copper valve"), "I saved the note about the pump review."),
             One("What is in the calendar on Monday?", "Calendar-list", """{"day": "Monday"}""", days.List("Monday"), "On Monday you have: {0}."),
-            One("Read the note about the pump review.", "Notes-read", """{"topic": "pump review"}""", notes.Read("pump review"), "The note about the pump review says: {0}."),
+            One("Read the note about the pump review.", "Notes-read", """{"topic": "pump review"}""",
+                notes.Read("pump review"), "The note about the pump review says: {0}."),
         ];
     }
 

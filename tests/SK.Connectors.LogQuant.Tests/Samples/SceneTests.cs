@@ -14,7 +14,8 @@ public sealed class SceneTests
         var engine = new ScriptedEngine(
             Script.Text("Noted."),
             Script.Calls(("c1", "Stock-check", """{"item":"copper valve"}""")), Script.Text("There are 404 units of copper valve."),
-            Script.Text("Noted."), Script.Text("Booked."), Script.Text("It is falcon-417."), Script.Text("A silver otter."), Script.Text("I forgot."), Script.Text("Nothing."));
+            Script.Text("Noted."), Script.Text("Booked."), Script.Text("It is falcon-417."), Script.Text("A silver otter."),
+            Script.Text("I forgot."), Script.Text("Nothing."));
 
         (SceneResult result, string output) = await PlayAsync(new PairScene(), engine);
 
@@ -23,7 +24,8 @@ public sealed class SceneTests
         engine.Requests[1].Tools.Count.ShouldBe(7);
         // The planner sees the clerk's call and its result.
         IReadOnlyList<ChatTurn> third = engine.Requests[3].Turns;
-        third.Select(t => t.Role).ShouldBe([ChatRole.System, ChatRole.User, ChatRole.Assistant, ChatRole.User, ChatRole.Assistant, ChatRole.Tool, ChatRole.Assistant, ChatRole.User]);
+        third.Select(t => t.Role).ShouldBe([
+            ChatRole.System, ChatRole.User, ChatRole.Assistant, ChatRole.User, ChatRole.Assistant, ChatRole.Tool, ChatRole.Assistant, ChatRole.User]);
         third[5].Content.ShouldContain("units of copper valve");
         // Each prompt continues the one before, but for the instructions.
         engine.Requests[^1].Turns.Skip(1).Take(third.Count - 1).Select(t => (t.Role, t.Content)).ShouldBe(third.Skip(1).Select(t => (t.Role, t.Content)));
@@ -83,7 +85,8 @@ public sealed class SceneTests
         board.Turns.ShouldBe(AssistantScript.Turns.Count);
         board.CallsRight.ShouldBe(board.CallsExpected);
         board.CallsWrong.ShouldBe(0);
-        engine.Requests[^1].Turns.Where(t => t.Role == ChatRole.Tool).Select(t => t.Content).ShouldBe(AssistantScript.Turns.SelectMany(t => t.Calls).Select(c => c.Result));
+        engine.Requests[^1].Turns.Where(t => t.Role == ChatRole.Tool).Select(t => t.Content)
+            .ShouldBe(AssistantScript.Turns.SelectMany(t => t.Calls).Select(c => c.Result));
     }
 
     private static async Task<(SceneResult Result, string Output)> PlayAsync(IScene scene, params ScriptedEngine[] engines)
