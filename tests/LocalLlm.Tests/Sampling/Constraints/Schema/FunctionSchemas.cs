@@ -33,7 +33,7 @@ internal static class FunctionSchemas
                 if (type != "any")
                     result["type"] = type switch { "dict" => "object", "float" => "number", "tuple" => "array", _ => type };
             }
-            else
+            else if (!isSchema || name != "optional")
             {
                 // Members of "properties" are names, not keywords.
                 result[name] = Translate(value, !isSchema || name != "properties");

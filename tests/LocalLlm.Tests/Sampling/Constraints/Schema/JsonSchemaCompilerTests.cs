@@ -96,6 +96,23 @@ public class JsonSchemaCompilerTests
         error.Message.ShouldContain(second);
     }
 
+    [Theory]
+    [InlineData("""{"x-order":1,"condition":"c","type":"integer"}""", "12", true)]
+    [InlineData("""{"type":"string","nullable":true}""", "null", true)]
+    [InlineData("""{"type":"array","items":[{"type":"string"}],"additionalItems":false}""", "[\"a\"]", true)]
+    [InlineData("""{"type":"array","items":[{"type":"string"}],"additionalItems":false}""", "[\"a\",1]", false)]
+    [InlineData("""{"definitions":{"a":{"type":"null"}},"$ref":"#/definitions/a"}""", "null", true)]
+    [InlineData("""{"type":"integer","minimum":3,"exclusiveMinimum":true}""", "3", false)]
+    [InlineData("""{"type":"integer","minimum":3,"exclusiveMinimum":true}""", "4", true)]
+    [InlineData("""{"type":"integer","format":"int32"}""", "2147483647", true)]
+    [InlineData("""{"type":"integer","format":"int32"}""", "2147483648", false)]
+    [InlineData("""{"type":"number","format":"double"}""", "1.5e10", true)]
+    [InlineData("""{"const":1.0}""", "1", true)]
+    [InlineData("""{"type":"string"}""", "\"\\u0061\\n\"", true)]
+    [InlineData("""{"enum":["a"]}""", "\"\\u0061\"", true)]
+    public void Compile_OlderDraftsAndAnnotations_AreRead(string schema, string text, bool expected) =>
+        GrammarRecognizer.Matches(JsonSchemaCompiler.Compile(JsonElement.Parse(schema), "It"), text).ShouldBe(expected);
+
     [Fact]
     public void Compile_SchemaNestedTooDeep_IsAnError()
     {

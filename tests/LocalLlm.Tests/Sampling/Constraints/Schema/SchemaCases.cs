@@ -39,7 +39,7 @@ internal static class SchemaCases
         ["format uri"] = """{"type":"string","format":"uri"}""",
         ["format duration"] = """{"type":"string","format":"duration"}""",
         ["enum of strings"] = """{"enum":["red","green","blau \"x\"","é😀"]}""",
-        ["enum of all"] = """{"enum":[null,true,1,-2.50,"a",[1,"b"],{"k":[null]}]}""",
+        ["enum of all"] = """{"enum":[null,true,1,-2.5,"a",[1,"b"],{"k":[null]}]}""",
         ["enum with type"] = """{"type":"string","enum":["a",1,"b"]}""",
         ["const object"] = """{"const":{"a":1,"b":{"c":false}}}""",
         ["const and enum"] = """{"const":"a","enum":["a","b"]}""",
@@ -58,7 +58,7 @@ internal static class SchemaCases
         ["tuple"] = """{"type":"array","prefixItems":[{"type":"string"},{"type":"integer"}],"items":false,"minItems":2}""",
         ["tuple with rest"] = """{"type":"array","prefixItems":[{"type":"string"}],"items":{"type":"integer"}}""",
         ["no items"] = """{"type":"array","items":false}""",
-        ["one unique item"] = """{"type":"array","uniqueItems":true,"maxItems":1}""",
+        ["one unique item"] = """{"type":"array","uniqueItems":true,"maxItems":1,"items":{"enum":[1,"a"]}}""",
         ["any of"] = """{"anyOf":[{"type":"string","maxLength":2},{"type":"integer"},{"type":"object","properties":{"a":{"const":1}},"required":["a"]}]}""",
         ["any of beside type"] = """{"type":"object","properties":{"k":{"type":"string"}},"anyOf":[{"required":["k"]},{"required":["l"]}]}""",
         ["any of with an impossible branch"] = """{"type":"string","anyOf":[{"minLength":3,"maxLength":2},{"const":"ok"}]}""",
@@ -77,7 +77,7 @@ internal static class SchemaCases
         ["recursive tree"] = """{"type":"object","properties":{"v":{"type":"integer"},"c":{"type":"array","items":{"$ref":"#"}}},"required":["v"],"additionalProperties":false}""",
         ["recursive expression"] = """{"$defs":{"e":{"oneOf":[{"type":"object","properties":{"op":{"const":"add"},"l":{"$ref":"#/$defs/e"},"r":{"$ref":"#/$defs/e"}},"required":["op","l","r"],"additionalProperties":false},{"type":"object","properties":{"op":{"const":"lit"},"v":{"type":"number"}},"required":["op","v"],"additionalProperties":false}]}},"$ref":"#/$defs/e"}""",
         ["mutual recursion"] = """{"$defs":{"a":{"type":["object","null"],"properties":{"b":{"$ref":"#/$defs/b"}},"additionalProperties":false},"b":{"type":"array","items":{"$ref":"#/$defs/a"},"maxItems":2}},"$ref":"#/$defs/a"}""",
-        ["annotations"] = """{"title":"t","description":"d","default":1,"examples":[1],"deprecated":true,"x-order":3,"$comment":"c","type":"integer"}""",
+        ["annotations"] = """{"title":"t","description":"d","default":1,"examples":[1],"deprecated":true,"$comment":"c","type":"integer"}""",
         ["strange names"] = """{"type":"object","properties":{"a/b":{"type":"null"},"~t":{"type":"null"},"":{"type":"null"},"\"q\"":{"type":"null"}},"required":["a/b",""],"additionalProperties":false}""",
     };
 }
