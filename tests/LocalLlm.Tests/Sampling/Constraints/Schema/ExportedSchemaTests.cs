@@ -13,6 +13,7 @@ public class ExportedSchemaTests
         NumberHandling = JsonNumberHandling.Strict,
         Converters = { new JsonStringEnumConverter() },
         AllowOutOfOrderMetadataProperties = true,
+        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
     };
 
     private static readonly JsonSchemaExporterOptions Exporter = new() { TreatNullObliviousAsNonNullable = true };
@@ -78,7 +79,7 @@ public class ExportedSchemaTests
             var sample = GrammarSampler.Sample(node, random);
             try
             {
-                JsonSerializer.Deserialize<T>(sample, Options).ShouldNotBeNull();
+                (JsonSerializer.Deserialize<T>(sample, Options) is not null).ShouldBeTrue(sample);
             }
             catch (JsonException e) when (e.InnerException is FormatException or OverflowException)
             {
