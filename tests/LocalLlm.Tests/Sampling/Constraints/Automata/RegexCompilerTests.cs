@@ -49,8 +49,12 @@ public class RegexCompilerTests
         0 => Atoms[random.Next(Atoms.Length)],
         1 or 2 => Pattern(random, depth + 1) + Pattern(random, depth + 1),
         3 or 4 => $"(?:{Pattern(random, depth + 1)}|{Pattern(random, depth + 1)})",
-        _ => $"({Pattern(random, depth + 1)}){Quantifiers[random.Next(Quantifiers.Length)]}",
+        _ => Quantified(Pattern(random, depth + 1), random),
     };
+
+    /// <summary>An anchor is never repeated lazily: the reference does not come back from ((^)*?){0,2}.</summary>
+    private static string Quantified(string item, Random random) =>
+        $"({item}){Quantifiers[random.Next(item.Contains('^') || item.Contains('$') ? Quantifiers.Length - 2 : Quantifiers.Length)]}";
 
     [Theory]
     [InlineData("a(?=b)", "look-ahead at position 1")]
