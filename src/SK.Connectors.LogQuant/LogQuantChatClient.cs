@@ -17,12 +17,13 @@ namespace SK.Connectors.LogQuant;
 /// <para>An option that cannot be honoured is an error: <see cref="ChatOptions.ConversationId"/>, tools that are no functions, contents that are
 /// not text, a schema with keywords that cannot be enforced. The keys <c>min_p</c>, <c>repetition_penalty</c>, <c>template_variables</c> (an
 /// object), <c>guided_json</c> (a schema), <c>guided_regex</c> and <c>guided_choice</c> (a list of texts) of
-/// <see cref="ChatOptions.AdditionalProperties"/> are understood; other keys are logged as without effect. <see cref="ChatOptions.RawRepresentationFactory"/> may return a <see cref="GenerationRequest"/>, for
-/// instance one with a raw prompt; options that are set override it.</para>
-/// <para><see cref="ChatOptions.ResponseFormat"/> and <see cref="ChatOptions.ToolMode"/> are enforced while the model writes: JSON is valid against its
-/// schema, a call is one of an offered function with arguments valid against its schema, <see cref="ChatToolMode.RequireAny"/> leaves nothing
-/// else, and with <see cref="ChatToolMode.None"/> the model sees the tools but cannot call them. An answer that its token limit cuts short is
-/// incomplete: its finish reason is <see cref="ChatFinishReason.Length"/>, and of a call that is not whole nothing is given.</para>
+/// <see cref="ChatOptions.AdditionalProperties"/> are understood; other keys are logged as without effect.
+/// <see cref="ChatOptions.RawRepresentationFactory"/> may return a <see cref="GenerationRequest"/>, for instance one with a raw prompt or a
+/// constraint; options that are set override it.</para>
+/// <para><see cref="ChatOptions.ResponseFormat"/> and <see cref="ChatOptions.ToolMode"/> are enforced while the model writes: JSON is valid
+/// against its schema, a call is one of an offered function with arguments valid against its schema, <see cref="ChatToolMode.RequireAny"/>
+/// leaves nothing else, and with <see cref="ChatToolMode.None"/> the model sees the tools but cannot call them. An answer that its token limit
+/// cuts short is incomplete: its finish reason is <see cref="ChatFinishReason.Length"/>, and of a call that is not whole nothing is given.</para>
 /// </remarks>
 public sealed class LogQuantChatClient : IChatClient
 {

@@ -61,9 +61,10 @@ internal sealed class ChatFormat
         var segments = chosen.Render(request.Turns, request.Tools, addGenerationPrompt: true, request.TemplateVariables, time);
         // Where no tool can be called, nothing is a call.
         var choice = request.ToolChoice;
-        var names = request.Tools.Select(t => t.Name).Where(n => choice.MayCall && (choice.FunctionName is null || choice.FunctionName == n)).ToHashSet();
+        var names = request.Tools.Select(t => t.Name)
+            .Where(n => choice.MayCall && (choice.FunctionName is null || choice.FunctionName == n)).ToHashSet();
         var isInReasoning = Reasoning.StartsInReasoning(segments);
-        return new RenderedChat(
-            segments, new ChatOutputParser(ToolCalls, isInReasoning, Reasoning, names), isInReasoning, !isInReasoning && Reasoning.MayFollow(chosen.Source, segments));
+        var parser = new ChatOutputParser(ToolCalls, isInReasoning, Reasoning, names);
+        return new RenderedChat(segments, parser, isInReasoning, !isInReasoning && Reasoning.MayFollow(chosen.Source, segments));
     }
 }

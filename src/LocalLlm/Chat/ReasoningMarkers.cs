@@ -12,7 +12,9 @@ internal sealed record ReasoningMarkers(string Open, string Close)
         : templateSource.Contains("<seed:think>", StringComparison.Ordinal) ? new("<seed:think>", "</seed:think>")
         : Think;
 
-    /// <summary>True if a model of this template may begin its answer with reasoning: the template knows it, and the prompt has not closed it.</summary>
+    /// <summary>
+    /// True if a model of this template may begin its answer with reasoning: the template knows it, and the prompt has not closed it.
+    /// </summary>
     public bool MayFollow(string templateSource, IReadOnlyList<PromptSegment> prompt) =>
         templateSource.Contains(Close, StringComparison.Ordinal)
         && !(prompt.Count > 0 && prompt[^1].IsTemplate && prompt[^1].Text.AsSpan().TrimEnd().EndsWith(Close, StringComparison.Ordinal));

@@ -34,7 +34,7 @@ internal sealed partial class ToolCallReader(ToolCallFormat format, IReadOnlySet
     /// <param name="text">The text after <paramref name="opener"/>.</param>
     /// <param name="opener">The marker.</param>
     /// <param name="isEnd">True if nothing more will come.</param>
-    /// <param name="isCutShort">True if that is so because the token limit was reached: whole calls count without what has begun after them.</param>
+    /// <param name="isCutShort">True if the token limit is the reason: whole calls count without what has begun after them.</param>
     public ToolCallReading Read(string text, string opener, bool isEnd, bool isCutShort = false) => opener switch
     {
         "{" => WithoutFirst(ReadWholeAnswer("{" + text, isEnd, isCutShort)),

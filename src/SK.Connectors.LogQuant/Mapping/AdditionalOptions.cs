@@ -64,7 +64,8 @@ internal sealed record AdditionalOptions
     }
 
     private static ArgumentException TwoConstraints() => new(
-        $"More than one of the additional properties {OutputConstraints.JsonKey}, {OutputConstraints.RegexKey} and {OutputConstraints.ChoiceKey} is set; give one.");
+        $"More than one of the additional properties {OutputConstraints.JsonKey}, {OutputConstraints.RegexKey} and {OutputConstraints.ChoiceKey} "
+        + "is set; give one.");
 
     private static float? Number(string key, object? value)
     {

@@ -91,5 +91,6 @@ internal static class ResponseFormats
 
     private static ArgumentException Unknown(object format) => new(
         $"response_format is '{format}' ({format.GetType().Name}); use \"{Text}\", \"{JsonObject}\", a JSON schema as {nameof(JsonElement)}, "
-        + $"{nameof(JsonDocument)}, {nameof(JsonNode)} or text, OpenAI's object of type \"{JsonSchema}\", a {nameof(Type)} or a {nameof(ChatResponseFormat)}.");
+        + $"{nameof(JsonDocument)}, {nameof(JsonNode)} or text, OpenAI's object of type \"{JsonSchema}\", a {nameof(Type)} or a "
+        + $"{nameof(ChatResponseFormat)}.");
 }

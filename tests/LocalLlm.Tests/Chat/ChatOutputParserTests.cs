@@ -242,6 +242,16 @@ public class ChatOutputParserTests
         ReasoningMarkers.Think.StartsInReasoning([]).ShouldBeFalse();
     }
 
+    [Fact]
+    public void MayFollow_TemplateKnowsReasoningAndHasNotClosedIt_Is()
+    {
+        const string Template = "{% if not thinking %}<think>\n\n</think>{% endif %}";
+        ReasoningMarkers.Think.MayFollow(Template, [new("assistant\n", true)]).ShouldBeTrue();
+        ReasoningMarkers.Think.MayFollow(Template, [new("assistant\n<think>\n\n</think>\n\n", true)]).ShouldBeFalse();
+        ReasoningMarkers.Think.MayFollow(Template, [new("user\n", true), new("</think>", false)]).ShouldBeTrue();
+        ReasoningMarkers.Think.MayFollow("assistant", [new("assistant\n", true)]).ShouldBeFalse();
+    }
+
     private static IEnumerable<GenerationUpdate> Run(ChatOutputParser parser, IEnumerable<string> chunks, bool isCutShort = false) =>
         [.. chunks.SelectMany(parser.Add), .. parser.Finish(isCutShort)];
 

@@ -33,8 +33,9 @@ internal sealed class AnswerConstraints
     public TokenConstraint? Start(AnswerForm form)
     {
         if (form.Choice.MustCall && form.Spelling == CallSpelling.None)
-            throw new ConstraintException("The request requires a tool call, but the model's chat template shows no form of calls that is known, so that none can be "
-                + $"enforced. Name the form in {nameof(LlmEngineOptions)}.{nameof(LlmEngineOptions.ToolCallFormat)}, or use {nameof(ToolChoice)}.{nameof(ToolChoice.Auto)}.");
+            throw new ConstraintException("The request requires a tool call, but the model's chat template shows no form of calls that is known, so that "
+                + $"none can be enforced. Name the form in {nameof(LlmEngineOptions)}.{nameof(LlmEngineOptions.ToolCallFormat)}, or use "
+                + $"{nameof(ToolChoice)}.{nameof(ToolChoice.Auto)}.");
         return form.IsConstrained ? Kept(Key(form), () => AnswerGrammar.Build(form, controlToken, Arguments, compiler.Compile)).Start() : null;
     }
 

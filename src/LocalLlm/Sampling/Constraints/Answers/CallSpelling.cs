@@ -33,8 +33,10 @@ internal static class CallSpellings
     {
         ToolCallFormat.Hermes => CallSpelling.Hermes,
         ToolCallFormat.Llama3Json => CallSpelling.Llama3Json,
-        ToolCallFormat.Mistral => templateSource.Contains("[ARGS]", StringComparison.Ordinal) ? CallSpelling.MistralArguments : CallSpelling.MistralArray,
-        ToolCallFormat.Phi4 => templateSource.Contains("functools[", StringComparison.Ordinal) ? CallSpelling.Functools : CallSpelling.Phi4,
+        ToolCallFormat.Mistral when templateSource.Contains("[ARGS]", StringComparison.Ordinal) => CallSpelling.MistralArguments,
+        ToolCallFormat.Mistral => CallSpelling.MistralArray,
+        ToolCallFormat.Phi4 when templateSource.Contains("functools[", StringComparison.Ordinal) => CallSpelling.Functools,
+        ToolCallFormat.Phi4 => CallSpelling.Phi4,
         _ => CallSpelling.None,
     };
 }

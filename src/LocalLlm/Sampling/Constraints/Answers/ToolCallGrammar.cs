@@ -55,13 +55,14 @@ internal sealed class ToolCallGrammar(CallSpelling spelling, Func<string, int?> 
     public GrammarNode AfterOpener(IReadOnlyList<(string Name, GrammarNode Arguments)> tools, bool allowParallel)
     {
         int? most = allowParallel ? null : 1;
+        GrammarNode comma = Sequence(JsonSpace, Literal(","), JsonSpace), semicolon = Sequence(JsonSpace, Literal(";"), JsonSpace);
         switch (spelling)
         {
             case CallSpelling.Hermes:
                 var body = Sequence(JsonSpace, JsonCall(tools, "arguments"), JsonSpace, Marker("</tool_call>"));
                 return Series(body, Sequence(JsonSpace, Marker("<tool_call>")), most);
             case CallSpelling.Llama3Json:
-                return Sequence(JsonSpace, Series(JsonCall(tools, "parameters", mayHaveType: true), Sequence(JsonSpace, Literal(";"), JsonSpace), most));
+                return Sequence(JsonSpace, Series(JsonCall(tools, "parameters", mayHaveType: true), semicolon, most));
             case CallSpelling.MistralArray:
                 return Sequence(JsonSpace, new JsonArrayNode([], JsonCall(tools, "arguments", withId: true), 1, most));
             case CallSpelling.MistralArguments:
@@ -70,7 +71,7 @@ internal sealed class ToolCallGrammar(CallSpelling spelling, Func<string, int?> 
                 return Sequence(JsonSpace, new JsonArrayNode([], JsonCall(tools, "arguments"), 1, most), JsonSpace, Marker("<|/tool_call|>"));
             case CallSpelling.Functools:
                 // The opening bracket belongs to the opener.
-                return Sequence(JsonSpace, Series(JsonCall(tools, "arguments"), Sequence(JsonSpace, Literal(","), JsonSpace), most), JsonSpace, Literal("]"));
+                return Sequence(JsonSpace, Series(JsonCall(tools, "arguments"), comma, most), JsonSpace, Literal("]"));
             default:
                 throw new InvalidOperationException($"Calls of the spelling {spelling} have no grammar.");
         }

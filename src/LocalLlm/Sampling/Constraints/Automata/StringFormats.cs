@@ -1,0 +1,76 @@
+using System.Collections.Concurrent;
+
+namespace LocalLlm.Sampling.Constraints.Automata;
+
+/// <summary>
+/// The languages of JSON Schema's string formats. Where a standard allows more than readers take, they are narrower: upper-case T and Z, years from
+/// 0001, nine digits of a second's fraction, no leap seconds; host names of six labels of 41 characters; URIs with an authority, urn: and mailto:.
+/// </summary>
+internal static class StringFormats
+{
+    private const string MonthDay = @"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))";
+    private const string Year = @"(?:\d{3}[1-9]|\d{2}[1-9]\d|\d[1-9]\d{2}|[1-9]\d{3})";
+    private const string FourthYear = "(?:0[48]|[2468][048]|[13579][26])";
+    private const string Date = $@"(?:{Year}-{MonthDay}|(?:\d\d{FourthYear}|{FourthYear}00)-02-29)";
+    private const string Clock = @"(?:[01]\d|2[0-3]):[0-5]\d";
+    private const string Time = $@"{Clock}:[0-5]\d(?:\.\d{{1,9}})?(?:Z|[+-]{Clock})";
+    private const string Byte = @"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)";
+    private const string Ipv4 = $@"(?:{Byte}\.){{3}}{Byte}";
+    private const string Label = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,39}[A-Za-z0-9])?";
+    private const string Host = $@"{Label}(?:\.{Label}){{0,5}}";
+    private const string Local = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]";
+    private const string Email = $@"(?:{Local}{{1,30}}(?:\.{Local}{{1,30}})?@{Label}(?:\.{Label}){{1,4}})";
+    private const string PathChar = @"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})";
+    private const string Tail = $@"(?:\?(?:{PathChar}|[/?])*)?(?:#(?:{PathChar}|[/?])*)?";
+    private const string Port = @"(?::(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}))?";
+    private const string Uri = $@"(?:[A-Za-z][A-Za-z0-9+.-]{{1,30}}://{Host}{Port}(?:/{PathChar}*)*{Tail}|urn:[A-Za-z0-9]{{2,31}}:{PathChar}+|mailto:{Email})";
+    private const string RelativeUri = $@"(?:(?:/|\.{{1,2}}/)?(?:[A-Za-z0-9._~-]+(?:/{PathChar}+)*/?)?{Tail})";
+    private const string DurationTime = @"(?:T(?:\d{1,9}H(?:\d{1,9}M(?:\d{1,9}S)?)?|\d{1,9}M(?:\d{1,9}S)?|\d{1,9}S))";
+    private const string DurationDate = @"(?:\d{1,9}D|\d{1,9}M(?:\d{1,9}D)?|\d{1,9}Y(?:\d{1,9}M(?:\d{1,9}D)?)?)";
+
+    private static readonly ConcurrentDictionary<string, CharDfa> Compiled = new();
+
+    private static readonly Dictionary<string, string> Patterns = new()
+    {
+        ["date"] = Date,
+        ["time"] = Time,
+        ["date-time"] = $"{Date}T{Time}",
+        ["duration"] = $@"P(?:\d{{1,9}}W|{DurationDate}{DurationTime}?|{DurationTime})",
+        ["uuid"] = "[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}",
+        ["email"] = Email,
+        ["hostname"] = Host,
+        ["ipv4"] = Ipv4,
+        ["ipv6"] = Ipv6(),
+        ["uri"] = Uri,
+        ["uri-reference"] = $"{Uri}|{RelativeUri}",
+        ["json-pointer"] = "(?:/(?:[^~/]|~[01])*)*",
+        ["byte"] = Base64,
+        ["base64"] = Base64,
+        ["password"] = @"[\s\S]*", // a hint for display
+    };
+
+    private const string Base64 = "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?";
+
+    /// <summary>The names of the formats, in order.</summary>
+    public static IReadOnlyList<string> Names { get; } = [.. Patterns.Keys.Order(StringComparer.Ordinal)];
+
+    /// <summary>The language of a format; null if it is unknown.</summary>
+    public static CharDfa? Find(string format) =>
+        Patterns.TryGetValue(format, out var pattern) ? Compiled.GetOrAdd(format, _ => RegexCompiler.Compile(pattern, anchored: true)) : null;
+
+    /// <summary>Eight groups, or fewer with "::" for the zeros; the last two may be an IPv4 address.</summary>
+    private static string Ipv6()
+    {
+        const string Group = "[0-9A-Fa-f]{1,4}";
+        var forms = new List<string> { $"(?:{Group}:){{7}}{Group}", $"(?:{Group}:){{6}}{Ipv4}" };
+        for (var left = 0; left <= 7; left++)
+        {
+            var before = left == 0 ? "" : $"(?:{Group}:){{{left - 1}}}{Group}";
+            forms.Add($"{before}::" + (left == 7 ? "" : $"(?:(?:{Group}:){{0,{6 - left}}}{Group})?"));
+            if (left <= 5)
+                forms.Add($"{before}::(?:{Group}:){{0,{5 - left}}}{Ipv4}");
+        }
+
+        return string.Join('|', forms);
+    }
+}
