@@ -79,6 +79,41 @@ public sealed class LogQuantChatClientTests
         response.AdditionalProperties!.ContainsKey(LogQuantMetadata.DecodeTokensPerSecond).ShouldBeFalse();
     }
 
+    private sealed record City(string Name, int? Population);
+
+    [Fact]
+    public async Task GetResponseOfT_Record_SendsItsSchemaAndReadsTheAnswer()
+    {
+        var engine = new ScriptedEngine(Script.Text("{\"name\":\"Rome\",", "\"population\":null}"));
+
+        var response = await new LogQuantChatClient(engine).GetResponseAsync<City>(Hello);
+
+        response.Result.ShouldBe(new City("Rome", null));
+        engine.Requests[0].Constraint.ShouldBeOfType<JsonSchemaConstraint>().Schema.GetProperty("properties").TryGetProperty("population", out _).ShouldBeTrue();
+    }
+
+    [Fact]
+    public async Task GetResponseOfT_List_IsReadOutOfItsObject()
+    {
+        var engine = new ScriptedEngine(Script.Text("{\"data\":[1,2]}"));
+
+        (await new LogQuantChatClient(engine).GetResponseAsync<int[]>(Hello)).Result.ShouldBe([1, 2]);
+
+        engine.Requests[0].Constraint.ShouldBeOfType<JsonSchemaConstraint>().Schema.GetProperty("type").GetString().ShouldBe("object");
+    }
+
+    [Fact]
+    public async Task GetResponseOfT_WithFunctions_CallsThemFirst()
+    {
+        var engine = new ScriptedEngine(Script.Calls(("c1", "find", "{}")), Script.Text("{\"name\":\"Rome\",\"population\":3}"));
+        using var client = new LogQuantChatClient(engine).AsBuilder().UseFunctionInvocation().Build();
+
+        var response = await client.GetResponseAsync<City>(Hello, new ChatOptions { Tools = [AIFunctionFactory.Create(() => "Rome", "find")] });
+
+        response.Result.ShouldBe(new City("Rome", 3));
+        engine.Requests.ShouldAllBe(r => r.Constraint is JsonSchemaConstraint && r.Tools.Count == 1 && r.ToolChoice == ToolChoice.Auto);
+    }
+
     [Fact]
     public async Task GetResponse_Reasoning_IsReasoningContentAndNotText()
     {

@@ -20,27 +20,51 @@ internal sealed class FunctionCallRunner(
     /// Adds <paramref name="message"/> with its calls, then one tool message for each result, in the order of the calls.
     /// Returns the last message if a filter ended the loop.
     /// </summary>
+    /// <remarks>When it is cancelled every call has a result nevertheless, so that the history can be gone on with.</remarks>
     public async Task<ChatMessageContent?> RunAsync(ChatMessageContent message, int round, CancellationToken cancellationToken)
     {
         history.Add(message);
         var calls = FunctionCallContent.GetFunctionCalls(message).ToArray();
-        if (offer.Options.AllowConcurrentInvocation && calls.Length > 1)
-        {
-            var results = await Task.WhenAll(calls.Select((_, i) => CallAsync(message, calls, i, round, cancellationToken))).ConfigureAwait(false);
-            foreach (var result in results)
-                history.Add(result.Message);
-            return results.Any(r => r.Terminate) ? results[^1].Message : null;
-        }
+        return offer.Options.AllowConcurrentInvocation && calls.Length > 1
+            ? await CallAllAsync(message, calls, round, cancellationToken).ConfigureAwait(false)
+            : await CallEachAsync(message, calls, round, cancellationToken).ConfigureAwait(false);
+    }
 
+    private async Task<ChatMessageContent?> CallAllAsync(ChatMessageContent message, FunctionCallContent[] calls, int round, CancellationToken cancellationToken)
+    {
+        var tasks = calls.Select((_, i) => CallAsync(message, calls, i, round, cancellationToken)).ToArray();
+        try
+        {
+            return (await Task.WhenAll(tasks).ConfigureAwait(false)).Any(r => r.Terminate) ? tasks[^1].Result.Message : null;
+        }
+        finally
+        {
+            for (var i = 0; i < calls.Length; i++)
+                history.Add(tasks[i].IsCompletedSuccessfully ? tasks[i].Result.Message : Cancelled(calls[i]));
+        }
+    }
+
+    private async Task<ChatMessageContent?> CallEachAsync(ChatMessageContent message, FunctionCallContent[] calls, int round, CancellationToken cancellationToken)
+    {
         for (var i = 0; i < calls.Length; i++)
         {
-            var result = await CallAsync(message, calls, i, round, cancellationToken).ConfigureAwait(false);
-            history.Add(result.Message);
-            if (result.Terminate)
-                return result.Message;
+            try
+            {
+                var result = await CallAsync(message, calls, i, round, cancellationToken).ConfigureAwait(false);
+                history.Add(result.Message);
+                if (result.Terminate)
+                    return result.Message;
+            }
+            catch (OperationCanceledException)
+            {
+                history.AddRange(calls[i..].Select(Cancelled));
+                throw;
+            }
         }
         return null;
     }
+
+    private static ChatMessageContent Cancelled(FunctionCallContent call) => ToolMessage(call, "Error: the call was cancelled.");
 
     private async Task<(ChatMessageContent Message, bool Terminate)> CallAsync(
         ChatMessageContent message, FunctionCallContent[] calls, int index, int round, CancellationToken cancellationToken)

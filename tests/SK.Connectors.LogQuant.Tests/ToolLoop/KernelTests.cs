@@ -77,6 +77,37 @@ public sealed class KernelTests
         engine.Requests[0].Sampling!.Temperature.ShouldBe(0);
     }
 
+    [Theory]
+    [InlineData("auto", "auto")]
+    [InlineData("required", "required")]
+    [InlineData("none", "none")]
+    public async Task InvokePrompt_ChoiceInThePromptsOwnSettings_IsKept(string type, string expected)
+    {
+        var engine = new ScriptedEngine(Script.Text("Hi."));
+        var config = PromptTemplateConfig.FromJson($$"""
+            {
+              "template": "Hello",
+              "execution_settings": {
+                "default": {
+                  "temperature": 0.5,
+                  "max_tokens": 7,
+                  "function_choice_behavior": { "type": "{{type}}", "functions": ["Clock.Time", "Clock.Add"], "options": { "allow_parallel_calls": false } },
+                  "response_format": { "type": "json_schema", "json_schema": { "name": "answer", "strict": true, "schema": { "type": "object" } } }
+                }
+              }
+            }
+            """);
+
+        await ChatKernel(engine, new()).InvokeAsync(KernelFunctionFactory.CreateFromPrompt(config));
+
+        var request = engine.Requests[0];
+        request.Tools.Select(t => t.Name).ShouldBe(["Clock-Time", "Clock-Add"]);
+        request.ToolChoice.ShouldBe(expected switch { "auto" => ToolChoice.Auto, "required" => ToolChoice.Required, _ => ToolChoice.None });
+        request.AllowParallelToolCalls.ShouldBeFalse();
+        request.Constraint.ShouldBeOfType<JsonSchemaConstraint>().Schema.GetRawText().ShouldBe("""{"type":"object"}""");
+        (request.MaxTokens, request.Sampling!.Temperature).ShouldBe((7, 0.5f));
+    }
+
     [Fact]
     public async Task InvokePrompt_SeveralTurnsOfAChat_EachSendsTheWholeHistory()
     {

@@ -376,6 +376,30 @@ public sealed class ToolLoopTests
         engine.Requests.Count.ShouldBe(1);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Cancellation_AmongSeveralCalls_EachHasAResultSoThatTheHistoryCanGoOn(bool concurrent)
+    {
+        using var cancellation = new CancellationTokenSource();
+        var (kernel, _) = ClockPlugin.Kernel();
+        kernel.Plugins.AddFromFunctions("Slow", [KernelFunctionFactory.CreateFromMethod(async (CancellationToken ct) =>
+        {
+            await cancellation.CancelAsync();
+            await Task.Delay(Timeout.Infinite, ct);
+        }, "Wait")]);
+        var engine = new ScriptedEngine(Script.Calls(("c1", "Clock-Time", """{"city":"Rome"}"""), ("c2", "Slow-Wait", "{}"), ("c3", "Clock-Facts", "{}")), Script.Text("Noon."));
+        var settings = new LogQuantPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.Auto(options: new() { AllowConcurrentInvocation = concurrent }) };
+        var history = Ask();
+
+        await Should.ThrowAsync<OperationCanceledException>(() => RunAsync(false, engine, history, settings, kernel, cancellation.Token));
+
+        history.Select(m => m.Role).ShouldBe([AuthorRole.User, AuthorRole.Assistant, AuthorRole.Tool, AuthorRole.Tool, AuthorRole.Tool]);
+        history.Skip(2).Select(m => m.Items.OfType<FunctionResultContent>().Single().CallId).ShouldBe(["c1", "c2", "c3"]);
+        history.Skip(2).Select(m => m.Content).ShouldBe(["noon in Rome", "Error: the call was cancelled.", "Error: the call was cancelled."]);
+        (await RunAsync(false, engine, history, settings, kernel)).Text.ShouldBe("Noon.");
+    }
+
     [Fact]
     public async Task Cancellation_OfTheFunctionsOwn_IsItsResultAndNotTheEnd()
     {

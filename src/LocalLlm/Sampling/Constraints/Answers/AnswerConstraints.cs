@@ -1,6 +1,5 @@
 using System.Text;
 using System.Text.Json;
-using System.Text.Json.Nodes;
 using LocalLlm.Tokenization;
 
 namespace LocalLlm.Sampling.Constraints.Answers;
@@ -44,23 +43,10 @@ internal sealed class AnswerConstraints
     public TokenConstraint StartText(OutputConstraint constraint) =>
         Kept("text " + Key(constraint), () => compiler.Compile(constraint)).Start(continuesText: true);
 
-    /// <summary>
-    /// A tool's arguments. Only those that the schema names, unless it speaks of others: a model's invention of more is of no use to the tool.
-    /// </summary>
     private GrammarNode Arguments(ToolDefinition tool)
     {
         var subject = $"The parameters of tool '{tool.Name}'";
-        var schema = tool.Parameters.ValueKind switch
-        {
-            JsonValueKind.Undefined => [],
-            JsonValueKind.Object => JsonObject.Create(tool.Parameters)!,
-            _ => throw new ConstraintException(subject, [$"they are a JSON {tool.Parameters.ValueKind}, not a schema of type object"]),
-        };
-        schema.TryAdd("type", "object");
-        string[] speaksOfOthers = ["additionalProperties", "unevaluatedProperties", "patternProperties", "allOf", "anyOf", "oneOf", "$ref", "if"];
-        if (schema.ContainsKey("properties") && !speaksOfOthers.Any(schema.ContainsKey))
-            schema["additionalProperties"] = false;
-        return compiler.CompileSchema(JsonSerializer.SerializeToElement(schema), subject);
+        return compiler.CompileSchema(ToolParameters.Enforced(tool.Parameters, subject), subject);
     }
 
     private CompiledGrammar Kept(string key, Func<GrammarNode> build)

@@ -14,6 +14,8 @@ internal static class CharDfas
     /// <summary>Exactly these texts.</summary>
     public static CharDfa FromStrings(IReadOnlyList<string> texts)
     {
+        if (texts.Count == 0)
+            return None;
         var (edges, accepting) = (new List<SortedDictionary<int, int>> { new() }, new List<bool> { false });
         foreach (var text in texts)
         {
@@ -33,7 +35,7 @@ internal static class CharDfas
             accepting[state] = true;
         }
 
-        return new CharDfa(texts.Count == 0 ? CharDfa.Dead : 0, [.. edges.Select(e => e.Select(p => new CharEdge(p.Key, p.Key, p.Value)).ToArray())], [.. accepting]);
+        return new CharDfa(0, [.. edges.Select(e => e.Select(p => new CharEdge(p.Key, p.Key, p.Value)).ToArray())], [.. accepting]);
     }
 
     /// <summary>Any text of min to max scalar values; no maximum if it is null.</summary>

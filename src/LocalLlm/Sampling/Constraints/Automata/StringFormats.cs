@@ -4,7 +4,8 @@ namespace LocalLlm.Sampling.Constraints.Automata;
 
 /// <summary>
 /// The languages of JSON Schema's string formats. Where a standard allows more than readers take, they are narrower: upper-case T and Z, years from
-/// 0001, nine digits of a second's fraction, no leap seconds; host names of six labels of 41 characters; URIs with an authority, urn: and mailto:.
+/// 0001, nine digits of a second's fraction, no leap seconds; host names of five labels of 24 letters and digits, with single hyphens between; e-mail
+/// addresses that begin with a letter or digit and end in a top-level domain; URIs with an authority, urn: and mailto:.
 /// </summary>
 internal static class StringFormats
 {
@@ -16,10 +17,10 @@ internal static class StringFormats
     private const string Time = $@"{Clock}:[0-5]\d(?:\.\d{{1,9}})?(?:Z|[+-]{Clock})";
     private const string Byte = @"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)";
     private const string Ipv4 = $@"(?:{Byte}\.){{3}}{Byte}";
-    private const string Label = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,39}[A-Za-z0-9])?";
-    private const string Host = $@"{Label}(?:\.{Label}){{0,5}}";
+    private const string Label = "(?:[A-Za-z0-9]-?){0,23}[A-Za-z0-9]";
+    private const string Host = $@"{Label}(?:\.{Label}){{0,4}}";
     private const string Local = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]";
-    private const string Email = $@"(?:{Local}{{1,30}}(?:\.{Local}{{1,30}})?@{Label}(?:\.{Label}){{1,4}})";
+    private const string Email = $@"(?:[A-Za-z0-9]{Local}{{0,30}}(?:\.{Local}{{1,30}})?@(?:{Label}\.){{1,4}}[A-Za-z]{{2,24}})";
     private const string PathChar = @"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})";
     private const string Tail = $@"(?:\?(?:{PathChar}|[/?])*)?(?:#(?:{PathChar}|[/?])*)?";
     private const string Port = @"(?::(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}))?";

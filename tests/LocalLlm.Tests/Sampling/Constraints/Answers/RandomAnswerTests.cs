@@ -32,7 +32,7 @@ public class RandomAnswerTests
         tools.Count.ShouldBeGreaterThan(300);
         var constraints = new AnswerConstraints(tokenizer, new HashSet<int> { tokenizer.EosId!.Value }, tokenizer.VocabularySize);
         var random = new Random(7);
-        foreach (var group in tools.Chunk(20))
+        foreach (var group in tools.Chunk(60))
         {
             var choice = random.Next(3) switch
             {
@@ -70,7 +70,7 @@ public class RandomAnswerTests
         var random = new Random(3);
         var opener = ToolCallFormats.Openers(format).Anywhere[0];
         var made = 0;
-        for (var run = 0; run < 20; run++)
+        for (var run = 0; run < 12; run++)
         {
             var form = new AnswerForm { Spelling = CallSpellings.Of(format, template), Tools = tools, Choice = run % 4 == 0 ? ToolChoice.None : ToolChoice.Auto };
             var text = Generate(constraints.Start(form)!, tokenizer, random, maxTokens: 150, start: run % 4 == 0 || template == "functools[" ? "" : $"I look. {opener}");

@@ -1,0 +1,75 @@
+using System.Text.RegularExpressions;
+using CsCheck;
+using LocalLlm.Sampling.Constraints.Automata;
+
+namespace LocalLlm.Tests.Sampling.Constraints.Automata;
+
+/// <summary>Automata of patterns against .NET's own regular expressions, where the two dialects mean the same.</summary>
+public class RegexCompilerTests
+{
+    private static readonly string[] Atoms = ["a", "b", "c", ".", "[ab]", "[^a]", @"\d", @"\w", @"\s", @"\D", "1", "^", "$", "a$", "^b", @"\.", "[a-c1]"];
+
+    private static readonly string[] Quantifiers = ["*", "+", "?", "{2}", "{1,}", "{0,2}", "*?", "+?"];
+
+    private static readonly Gen<string> Patterns = Gen.Int.Select(seed => Pattern(new Random(seed), 0));
+
+    private static readonly Gen<string> Texts = Gen.OneOf("a", "b", "c", "1", ".", " ", "_").Array[0, 6].Select(string.Concat);
+
+    [Fact]
+    public void Compile_RandomPatterns_MatchesAsTheReference() =>
+        Gen.Select(Patterns, Texts.Array[30]).Sample((pattern, texts) =>
+        {
+            var (search, whole) = (RegexCompiler.Compile(pattern, anchored: false), RegexCompiler.Compile(pattern, anchored: true));
+            var (searchReference, wholeReference) = (new Regex(pattern, RegexOptions.ECMAScript), new Regex($"^(?:{pattern})$", RegexOptions.ECMAScript));
+            foreach (var text in texts)
+            {
+                CharDfas.Matches(search, text).ShouldBe(searchReference.IsMatch(text), $"{pattern} in '{text}'");
+                CharDfas.Matches(whole, text).ShouldBe(wholeReference.IsMatch(text), $"{pattern} as '{text}'");
+            }
+        }, iter: 2000);
+
+    [Theory]
+    [InlineData(@"^\p{L}+$", "aé漢", true)]
+    [InlineData(@"^\p{Lu}$", "a", false)]
+    [InlineData(@"^\P{Nd}$", "5", false)]
+    [InlineData(@"^.$", "😀", true)]
+    [InlineData(@"^[\u{1F600}-\u{1F64F}]$", "😀", true)]
+    [InlineData(@"^\uD83D\uDE00$", "😀", true)]
+    [InlineData(@"^\x41\t\cA\0$", "A\t\u0001\0", true)]
+    [InlineData(@"^[\b\-\]]+$", "\b-]", true)]
+    [InlineData(@"^(?<year>\d{4})$", "2024", true)]
+    [InlineData(@"^.$", "\n", false)]
+    [InlineData(@"^a{,2}$", "a{,2}", true)]
+    [InlineData(@"^-?(\d+\.)?\d{2}:\d{2}:\d{2}(\.\d{1,7})?$", "1.02:03:04.5", true)]
+    public void Compile_EcmaScriptSyntax_IsRead(string pattern, string text, bool expected) =>
+        CharDfas.Matches(RegexCompiler.Compile(pattern, anchored: false), text).ShouldBe(expected);
+
+    private static string Pattern(Random random, int depth) => random.Next(depth < 4 ? 6 : 1) switch
+    {
+        0 => Atoms[random.Next(Atoms.Length)],
+        1 or 2 => Pattern(random, depth + 1) + Pattern(random, depth + 1),
+        3 or 4 => $"(?:{Pattern(random, depth + 1)}|{Pattern(random, depth + 1)})",
+        _ => Quantified(Pattern(random, depth + 1), random),
+    };
+
+    /// <summary>An anchor is never repeated lazily: the reference does not come back from ((^)*?){0,2}.</summary>
+    private static string Quantified(string item, Random random) =>
+        $"({item}){Quantifiers[random.Next(item.Contains('^') || item.Contains('$') ? Quantifiers.Length - 2 : Quantifiers.Length)]}";
+
+    [Theory]
+    [InlineData("a(?=b)", "look-ahead at position 1")]
+    [InlineData("(?<!a)b", "look-behind at position 0")]
+    [InlineData(@"(a)\1", "back reference at position 3")]
+    [InlineData(@"\bword", "word boundary at position 0")]
+    [InlineData("a++", "possessive")]
+    [InlineData("(a", "not closed")]
+    [InlineData("a)", "closes nothing")]
+    [InlineData("*a", "nothing to repeat")]
+    [InlineData("[z-a]", "range")]
+    [InlineData("a{3,2}", "above its maximum")]
+    [InlineData(@"\p{Script=Greek}", "Script=Greek")]
+    [InlineData(@"\y", "unknown")]
+    [InlineData("(a{0,1000}){0,1000}", "states")]
+    public void Compile_PatternThatIsNotRegularOrWrong_SaysWhatAndWhere(string pattern, string expected) =>
+        Should.Throw<ConstraintException>(() => RegexCompiler.Compile(pattern, anchored: true)).Message.ShouldContain(expected);
+}
