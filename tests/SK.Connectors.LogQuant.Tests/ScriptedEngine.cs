@@ -80,6 +80,7 @@ internal static class Script
         ReasoningTokens = 4,
         KvBytes = 5_000,
         KvBytesFp16 = 40_000,
+        QueueTime = TimeSpan.FromMilliseconds(12),
         TimeToFirstToken = TimeSpan.FromMilliseconds(30),
         DecodeTime = TimeSpan.FromSeconds(2),
     };
