@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Text;
 using LocalLlm.Attention;
 using LocalLlm.Chat;
 using LocalLlm.Interop;
@@ -176,6 +177,8 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
                 };
                 if (item is TokenEvent && parser is { InReasoning: true })
                     reasoningTokens++;
+                if (item is TokenEvent { Logprobs: { } logprobs })
+                    yield return ToUpdate(logprobs, prompts.Tokenizer);
                 isEnded |= end is not null;
                 foreach (var update in Parse(parser, text, isEnd: end is not null))
                 {
@@ -209,6 +212,23 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
         ArgumentNullException.ThrowIfNull(texts);
         ObjectDisposedException.ThrowIf(isDisposed != 0, this);
         return embedder.EmbedAsync([.. texts], options ?? new EmbeddingOptions(), cancellationToken);
+    }
+
+    private static LogprobUpdate ToUpdate(SampledLogprobs sampled, TextTokenizer tokenizer)
+    {
+        var (text, bytes) = Read(sampled.Id);
+        return new LogprobUpdate(new TokenLogprob(sampled.Id, text, bytes, sampled.Logprob, [.. sampled.Top.Select(t =>
+        {
+            var (topText, topBytes) = Read(t.Id);
+            return new TokenAlternative(t.Id, topText, topBytes, t.Logprob);
+        })]));
+
+        // Padding rows of the vocabulary have no token; their text is empty.
+        (string Text, ReadOnlyMemory<byte> Bytes) Read(int id)
+        {
+            var bytes = tokenizer.IsToken(id) ? tokenizer.TokenBytes(id) : default;
+            return (Encoding.UTF8.GetString(bytes.Span), bytes);
+        }
     }
 
     private static List<GenerationUpdate> Parse(ChatOutputParser? parser, string text, bool isEnd)

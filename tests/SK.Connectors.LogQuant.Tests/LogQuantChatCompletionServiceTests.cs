@@ -122,7 +122,8 @@ public sealed class LogQuantChatCompletionServiceTests
             RepetitionPenalty = 1.1,
             ReasoningEffort = "none",
             ResponseFormat = "text",
-            Logprobs = false,
+            Logprobs = true,
+            TopLogprobs = 4,
             ExtensionData = new Dictionary<string, object> { ["template_variables"] = new Dictionary<string, object> { ["date"] = "today" } },
         });
 
@@ -139,6 +140,7 @@ public sealed class LogQuantChatCompletionServiceTests
             RepetitionPenalty = 1.1f,
         });
         request.MaxTokens.ShouldBe(12);
+        request.TopLogprobs.ShouldBe(4);
         request.StopSequences.ShouldBe(["END"]);
         request.TemplateVariables["enable_thinking"].GetBoolean().ShouldBeFalse();
         request.TemplateVariables["date"].GetString().ShouldBe("today");
@@ -149,8 +151,6 @@ public sealed class LogQuantChatCompletionServiceTests
         new LogQuantPromptExecutionSettings { ResponseFormat = "json_object" },
         new LogQuantPromptExecutionSettings { ResponseFormat = typeof(int[]) },
         new LogQuantPromptExecutionSettings { ResponseFormat = System.Text.Json.JsonElement.Parse("{}") },
-        new LogQuantPromptExecutionSettings { Logprobs = true },
-        new LogQuantPromptExecutionSettings { TopLogprobs = 2 },
     ];
 
     [Theory]
@@ -164,6 +164,7 @@ public sealed class LogQuantChatCompletionServiceTests
         new LogQuantPromptExecutionSettings { ResponseFormat = "xml" },
         new LogQuantPromptExecutionSettings { ResponseFormat = 3 },
         new LogQuantPromptExecutionSettings { ReasoningEffort = "huge" },
+        new LogQuantPromptExecutionSettings { TopLogprobs = 2 },
     ];
 
     [Theory]

@@ -26,6 +26,20 @@ internal sealed record AdditionalOptions
 
     public IReadOnlyDictionary<string, JsonElement> TemplateVariables { get; init; } = new Dictionary<string, JsonElement>();
 
+    private bool? Logprobs { get; init; }
+
+    private int? TopAlternatives { get; init; }
+
+    /// <summary>What the engine is to tell of the tokens' probabilities; null for nothing.</summary>
+    /// <exception cref="ArgumentException">Alternatives are asked for, but no log probabilities.</exception>
+    public int? TopLogprobs => (Logprobs, TopAlternatives) switch
+    {
+        (true, var top) => top ?? 0,
+        (_, > 0 and var top) => throw new ArgumentException($"'{TopLogprobsKey}' is {top}, but '{LogprobsKey}' is {(Logprobs is null ? "not set" : "false")}; "
+            + $"set '{LogprobsKey}' to true, or leave '{TopLogprobsKey}' out."),
+        _ => null,
+    };
+
     public static AdditionalOptions Read(AdditionalPropertiesDictionary? properties, ILogger logger)
     {
         var result = new AdditionalOptions();
@@ -42,7 +56,13 @@ internal sealed record AdditionalOptions
                 case TemplateVariablesKey:
                     result = result with { TemplateVariables = Variables(key, value) };
                     break;
-                case LogprobsKey or TopLogprobsKey or LogitBiasKey or TokenSelectionBiasesKey:
+                case LogprobsKey:
+                    result = result with { Logprobs = Switch(key, value) };
+                    break;
+                case TopLogprobsKey:
+                    result = result with { TopAlternatives = Count(key, value) };
+                    break;
+                case LogitBiasKey or TokenSelectionBiasesKey:
                     RefuseUnlessOff(key, value);
                     break;
                 default:
@@ -54,6 +74,23 @@ internal sealed record AdditionalOptions
         }
         return result;
     }
+
+    private static bool? Switch(string key, object? value) => value switch
+    {
+        null or JsonElement { ValueKind: JsonValueKind.Null } => null,
+        bool isOn => isOn,
+        JsonElement { ValueKind: JsonValueKind.True } => true,
+        JsonElement { ValueKind: JsonValueKind.False } => false,
+        string or JsonElement { ValueKind: JsonValueKind.String } when bool.TryParse(value.ToString(), out var parsed) => parsed,
+        _ => throw new ArgumentException($"The additional property '{key}' is '{value}' ({value.GetType().Name}); it must be true or false."),
+    };
+
+    private static int? Count(string key, object? value) => Number(key, value) switch
+    {
+        null => null,
+        >= -1e6f and <= 1e6f and var number when float.IsInteger(number) => (int)number,
+        _ => throw new ArgumentException($"The additional property '{key}' is '{value}'; it must be a whole number."),
+    };
 
     private static float? Number(string key, object? value)
     {

@@ -31,6 +31,7 @@ internal static class ChatRequestMapper
             Turns = turns.Count > 0 ? turns : raw.Turns,
             Tools = tools.Count > 0 || mode is not null ? tools : raw.Tools,
             Sampling = Sampling(settings, properties, raw.Sampling),
+            TopLogprobs = properties.TopLogprobs ?? raw.TopLogprobs,
             MaxTokens = settings.MaxOutputTokens ?? raw.MaxTokens,
             StopSequences = settings.StopSequences is { } stops ? [.. stops] : raw.StopSequences,
             TemplateVariables = TemplateVariables(reasoning?.Effort, properties, raw.TemplateVariables),
