@@ -7,7 +7,7 @@ public sealed class LogprobTests
 {
     private static readonly GenerationRequest Request = new()
     {
-        Turns = [ChatTurn.User("Hello, how are you?")],
+        Turns = [new ChatTurn(ChatRole.User, "Hello, how are you?")],
         Sampling = SamplingOptions.Greedy,
         MaxTokens = 24,
         TopLogprobs = 5,
