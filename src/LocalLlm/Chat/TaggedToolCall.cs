@@ -1,5 +1,6 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 
 namespace LocalLlm.Chat;
@@ -34,16 +35,16 @@ internal static partial class TaggedToolCall
         }
         if (!match.Success)
             return false;
-        var arguments = new Dictionary<string, object?>();
+        var arguments = new JsonObject();
         foreach (Match parameter in parameters.Matches(match.Groups["rest"].Value))
             arguments[parameter.Groups["key"].Value.Trim()] = Value(parameter.Groups["value"].Value);
         name = match.Groups["name"].Value;
-        argumentsJson = JsonSerializer.Serialize(arguments, Relaxed);
+        argumentsJson = arguments.ToJsonString(Relaxed);
         return true;
     }
 
     // The tags carry no types: what reads as a JSON number, bool, array or object is one, the rest is text.
-    private static object? Value(string text)
+    private static JsonNode? Value(string text)
     {
         switch (text.Trim())
         {
@@ -56,8 +57,8 @@ internal static partial class TaggedToolCall
         }
         try
         {
-            using var document = JsonDocument.Parse(text);
-            return document.RootElement.ValueKind == JsonValueKind.String ? text : document.RootElement.Clone();
+            var value = JsonNode.Parse(text);
+            return value?.GetValueKind() == JsonValueKind.String ? text : value;
         }
         catch (JsonException)
         {

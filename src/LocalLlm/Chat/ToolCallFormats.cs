@@ -6,8 +6,6 @@ namespace LocalLlm.Chat;
 /// <summary>Facts about the forms of tool calls.</summary>
 internal static class ToolCallFormats
 {
-    private static readonly JsonSerializerOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
-
     /// <summary>The form that a template renders earlier calls in; <see cref="ToolCallFormat.None"/> if it is not known.</summary>
     public static ToolCallFormat Detect(string templateSource)
     {
@@ -48,7 +46,7 @@ internal static class ToolCallFormats
             yield return ("<|tool_call|>[", true);
         for (var i = 0; i < calls.Count; i++)
         {
-            var json = $"{{\"name\": {JsonSerializer.Serialize(calls[i].Name, Relaxed)}, \"{arguments}\": {calls[i].ArgumentsJson}}}";
+            var json = $"{{\"name\": \"{JavaScriptEncoder.UnsafeRelaxedJsonEscaping.Encode(calls[i].Name)}\", \"{arguments}\": {calls[i].ArgumentsJson}}}";
             if (i > 0)
                 yield return (format switch { ToolCallFormat.Hermes => "\n", ToolCallFormat.Phi4 => ", ", _ => "; " }, true);
             if (format == ToolCallFormat.Hermes)

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Runtime.Loader;
@@ -122,6 +123,9 @@ public static class LibTorch
         }
     }
 
+    [UnconditionalSuppressMessage("SingleFile", "IL3000", Justification = "Empty in a single file, where the application's folder is the only one.")]
+    private static string? TorchSharpFolder() => Path.GetDirectoryName(typeof(torch).Assembly.Location);
+
     /// <summary>Folders in which the application's native packages may lie, in the host's own order first.</summary>
     private static IEnumerable<string> NativeFolders()
     {
@@ -129,7 +133,7 @@ public static class LibTorch
             .Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
         var rid = (OperatingSystem.IsWindows() ? "win-" : OperatingSystem.IsMacOS() ? "osx-" : "linux-")
             + (RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? "arm64" : "x64");
-        var bases = new[] { AppContext.BaseDirectory, Path.GetDirectoryName(typeof(torch).Assembly.Location) }.Where(b => !string.IsNullOrEmpty(b));
+        var bases = new[] { AppContext.BaseDirectory, TorchSharpFolder() }.Where(b => !string.IsNullOrEmpty(b));
         return host.Concat(bases.SelectMany(b => new[] { Path.Combine(b!, "runtimes", rid, "native"), b! }))
             .Select(Path.TrimEndingDirectorySeparator).Distinct().Where(Directory.Exists);
     }
