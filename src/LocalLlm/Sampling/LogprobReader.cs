@@ -42,14 +42,14 @@ internal sealed class LogprobReader(int top)
         var count = 0;
         for (var candidate = 0; best.Length > 0 && candidate < logits.Length; candidate++)
         {
-            var logprob = logits[candidate] - logNormalizer;
-            if (count == best.Length && !(logprob > best[^1].Logprob))
+            // By the logits: of two that hardly differ the log probabilities may be equal.
+            if (count == best.Length && !(logits[candidate] > logits[best[^1].Id]))
                 continue;
             // Insertion into the few best; the first of equal ones stays first.
             var place = count < best.Length ? count++ : count - 1;
-            for (; place > 0 && logprob > best[place - 1].Logprob; place--)
+            for (; place > 0 && logits[candidate] > logits[best[place - 1].Id]; place--)
                 best[place] = best[place - 1];
-            best[place] = (candidate, logprob);
+            best[place] = (candidate, logits[candidate] - logNormalizer);
         }
 
         return new SampledLogprobs(id, logits[id] - logNormalizer, best);
