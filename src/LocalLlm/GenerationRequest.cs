@@ -32,6 +32,12 @@ public sealed record GenerationRequest
     /// <summary>Texts that end the generation; they are not part of the output.</summary>
     public IReadOnlyList<string> StopSequences { get; init; } = [];
 
+    /// <summary>
+    /// Null for no log probabilities; else a <see cref="LogprobUpdate"/> comes with every token: 0 tells the sampled token's alone, up to 20 those of so
+    /// many alternatives as well.
+    /// </summary>
+    public int? TopLogprobs { get; init; }
+
     /// <summary>Variables for the chat template beside the standard ones, for instance <c>enable_thinking</c>.</summary>
     public IReadOnlyDictionary<string, JsonElement> TemplateVariables { get; init; } = new Dictionary<string, JsonElement>();
 }

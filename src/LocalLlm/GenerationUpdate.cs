@@ -1,6 +1,6 @@
 namespace LocalLlm;
 
-/// <summary>A part of a generation, in order: any number of deltas and tool calls, then one <see cref="GenerationCompleted"/>.</summary>
+/// <summary>A part of a generation, in order: any number of deltas, tool calls and log probabilities, then one <see cref="GenerationCompleted"/>.</summary>
 public abstract record GenerationUpdate;
 
 /// <summary>More of the answer's text: whole characters, never half of a surrogate pair.</summary>

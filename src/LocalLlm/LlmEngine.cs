@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Text;
 using LocalLlm.Attention;
 using LocalLlm.Chat;
 using LocalLlm.Interop;
@@ -19,18 +20,20 @@ namespace LocalLlm;
 /// A model loaded from a Hugging Face folder, with a KV cache that keeps whole conversations in little memory. Safe for concurrent use: requests
 /// are decoded side by side on one engine thread, and a follow-up turn continues the cache of the turn before.
 /// </summary>
-public sealed partial class LlmEngine : ILlmEngine
+public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
 {
     private readonly DecoderModel model;
     private readonly WorkerTeam? team;
     private readonly IDisposable? attention;
     private readonly EngineLoop loop;
     private readonly PromptEncoder prompts;
+    private readonly TextEmbedder embedder;
     private int isDisposed;
 
-    private LlmEngine(LlmModelInfo info, DecoderModel model, WorkerTeam? team, IDisposable? attention, EngineLoop loop, PromptEncoder prompts)
+    private LlmEngine(LlmModelInfo info, DecoderModel model, WorkerTeam? team, IDisposable? attention, EngineLoop loop, PromptEncoder prompts,
+        TextEmbedder embedder)
     {
-        (Model, this.model, this.team, this.attention, this.loop, this.prompts) = (info, model, team, attention, loop, prompts);
+        (Model, this.model, this.team, this.attention, this.loop, this.prompts, this.embedder) = (info, model, team, attention, loop, prompts, embedder);
     }
 
     /// <inheritdoc/>
@@ -58,6 +61,7 @@ public sealed partial class LlmEngine : ILlmEngine
     {
         using var folder = ModelFolder.Open(options.ModelPath);
         var tokenizer = folder.TokenizerJsonPath is null && folder.TokenizerModelPath is null ? null : folder.Check(() => TextTokenizer.Load(folder.FolderPath));
+        var embedding = folder.ReadSentenceTransformers();
         var chat = tokenizer is null ? null : folder.Check(() => ChatFormat.TryLoad(folder.FolderPath, tokenizer.SpecialTokenTexts, options.ToolCallFormat));
         cancellationToken.ThrowIfCancellationRequested();
 
@@ -75,7 +79,7 @@ public sealed partial class LlmEngine : ILlmEngine
             model = DecoderModel.Load(folder, device, options.WeightType, options.ContextTokens, progress, team, cancellationToken);
             if (model.RowKernels is { } kernels)
                 LogKernels(logger, kernels.Path, team!.Threads, kernels.MaxRows);
-            return Create(options, folder, tokenizer!, chat, model, team, logger);
+            return Create(options, folder, tokenizer!, chat, embedding, model, team, logger);
         }
         catch
         {
@@ -85,8 +89,8 @@ public sealed partial class LlmEngine : ILlmEngine
         }
     }
 
-    private static LlmEngine Create(LlmEngineOptions options, ModelFolder folder, TextTokenizer tokenizer, ChatFormat? chat, DecoderModel model, WorkerTeam? team,
-        ILogger logger)
+    private static LlmEngine Create(LlmEngineOptions options, ModelFolder folder, TextTokenizer tokenizer, ChatFormat? chat, SentenceTransformersConfig embedding,
+        DecoderModel model, WorkerTeam? team, ILogger logger)
     {
         var config = model.Config;
         var useKernels = team is not null && options.AttentionBackend != AttentionBackend.Torch;
@@ -121,7 +125,18 @@ public sealed partial class LlmEngine : ILlmEngine
                 Device = model.Device,
             },
             batch => model.Forward(batch, attention), tokenizer, logger);
-        return new LlmEngine(info, model, team, attention as IDisposable, loop, prompts);
+        var dense = new KvCacheFactory(new KvCacheOptions { Kind = KvCacheKind.Dense }, caches.Shape, useKernels);
+        var embedder = new TextEmbedder(
+            loop, tokenizer, embedding,
+            new EmbeddingJobOptions
+            {
+                StepTokens = options.PrefillChunkTokens,
+                CreateCache = dense.Create,
+                Hidden = batch => model.Hidden(batch, attention),
+                Device = model.Device,
+            },
+            config.HiddenSize, info.ContextTokens, config.VocabSize);
+        return new LlmEngine(info, model, team, attention as IDisposable, loop, prompts, embedder);
     }
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Loaded {ModelId} ({Architecture}, {Parameters:F1}M parameters) on {Device}: {ContextTokens} tokens of context, "
@@ -139,6 +154,8 @@ public sealed partial class LlmEngine : ILlmEngine
     {
         ArgumentNullException.ThrowIfNull(request);
         ObjectDisposedException.ThrowIf(isDisposed != 0, this);
+        if (!model.Config.Architecture.HasHead)
+            throw new NotSupportedException($"'{Model.ModelId}' is a {Model.Architecture}, which has no output projection and so cannot generate text; it can embed.");
         cancellationToken.ThrowIfCancellationRequested();
 
         var prompt = prompts.Encode(request);
@@ -160,6 +177,8 @@ public sealed partial class LlmEngine : ILlmEngine
                 };
                 if (item is TokenEvent && parser is { InReasoning: true })
                     reasoningTokens++;
+                if (item is TokenEvent { Logprobs: { } logprobs })
+                    yield return ToUpdate(logprobs, prompts.Tokenizer);
                 isEnded |= end is not null;
                 foreach (var update in Parse(parser, text, end?.FinishReason))
                 {
@@ -181,6 +200,34 @@ public sealed partial class LlmEngine : ILlmEngine
                 sequence.Cancel();
                 loop.Wake();
             }
+        }
+    }
+
+    /// <inheritdoc/>
+    public int EmbeddingDimensions => model.Config.HiddenSize;
+
+    /// <inheritdoc/>
+    public Task<EmbeddingResult> EmbedAsync(IReadOnlyList<string> texts, EmbeddingOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(texts);
+        ObjectDisposedException.ThrowIf(isDisposed != 0, this);
+        return embedder.EmbedAsync([.. texts], options ?? new EmbeddingOptions(), cancellationToken);
+    }
+
+    private static LogprobUpdate ToUpdate(SampledLogprobs sampled, TextTokenizer tokenizer)
+    {
+        var (text, bytes) = Read(sampled.Id);
+        return new LogprobUpdate(new TokenLogprob(sampled.Id, text, bytes, sampled.Logprob, [.. sampled.Top.Select(t =>
+        {
+            var (topText, topBytes) = Read(t.Id);
+            return new TokenAlternative(t.Id, topText, topBytes, t.Logprob);
+        })]));
+
+        // Padding rows of the vocabulary have no token; their text is empty.
+        (string Text, ReadOnlyMemory<byte> Bytes) Read(int id)
+        {
+            var bytes = tokenizer.IsToken(id) ? tokenizer.TokenBytes(id) : default;
+            return (Encoding.UTF8.GetString(bytes.Span), bytes);
         }
     }
 

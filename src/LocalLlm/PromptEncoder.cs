@@ -58,6 +58,7 @@ internal sealed class PromptEncoder(
                 ContinuesText = request.Prompt is not null,
                 MaxTokens = maxTokens,
                 Sampling = sampling,
+                TopLogprobs = request.TopLogprobs,
                 StopSequences = request.StopSequences,
                 EndIds = endIds,
                 Constraint = Constraint(request, rendered),
@@ -75,6 +76,8 @@ internal sealed class PromptEncoder(
             errors.Add("it has a Prompt, which goes without Turns and Tools");
         if (request.MaxTokens is < 1)
             errors.Add($"MaxTokens is {request.MaxTokens}, must be 1 or more, or null for as many as the context holds");
+        if (request.TopLogprobs is < 0 or > LogprobReader.MaxTop)
+            errors.Add($"TopLogprobs is {request.TopLogprobs}, must be 0 to {LogprobReader.MaxTop}, or null for no log probabilities");
         if (request.StopSequences.Any(string.IsNullOrEmpty))
             errors.Add("a stop sequence is empty");
         if (request.Tools.GroupBy(t => t.Name).FirstOrDefault(g => g.Count() > 1) is { } twice)

@@ -44,11 +44,10 @@ public sealed class LogQuantChatClient : IChatClient
     public async Task<ChatResponse> GetResponseAsync(
         IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
     {
-        var response = await GetStreamingResponseAsync(messages, options, cancellationToken).ToChatResponseAsync(cancellationToken)
-            .ConfigureAwait(false);
-        // Joining the updates leaves our properties on the message; callers look for them on the response.
-        response.AdditionalProperties ??= response.Messages.LastOrDefault()?.AdditionalProperties?.Clone();
-        return response;
+        var updates = new List<ChatResponseUpdate>();
+        await foreach (var update in GetStreamingResponseAsync(messages, options, cancellationToken).ConfigureAwait(false))
+            updates.Add(update);
+        return ResponseMapper.Join(updates);
     }
 
     /// <inheritdoc/>
@@ -74,6 +73,9 @@ public sealed class LogQuantChatClient : IChatClient
         {
             switch (update)
             {
+                case LogprobUpdate { Token: var token }:
+                    answer.Add(token);
+                    break;
                 case TextDelta delta:
                     yield return answer.Update(new TextContent(delta.Text));
                     break;
@@ -115,19 +117,36 @@ public sealed class LogQuantChatClient : IChatClient
         private readonly string _id = $"chat_{Guid.NewGuid():N}";
         private readonly DateTimeOffset _createdAt = DateTimeOffset.UtcNow;
 
-        public ChatResponseUpdate Update(params IList<AIContent> contents) => new(ChatRole.Assistant, contents)
+        /// <summary>Tokens sampled since the last update.</summary>
+        private List<TokenLogprob> _logprobs = [];
+
+        public void Add(TokenLogprob token) => _logprobs.Add(token);
+
+        public ChatResponseUpdate Update(params IList<AIContent> contents)
         {
-            ResponseId = _id,
-            MessageId = _id,
-            CreatedAt = _createdAt,
-            ModelId = modelId,
-        };
+            var update = new ChatResponseUpdate(ChatRole.Assistant, contents)
+            {
+                ResponseId = _id,
+                MessageId = _id,
+                CreatedAt = _createdAt,
+                ModelId = modelId,
+            };
+            if (_logprobs.Count > 0)
+            {
+                update.AdditionalProperties = new() { [LogQuantMetadata.ContentTokenLogProbabilities] = _logprobs };
+                _logprobs = [];
+            }
+            return update;
+        }
 
         public ChatResponseUpdate Last(GenerationCompleted completed)
         {
             var update = Update(new UsageContent(ResponseMapper.Usage(completed.Usage)));
             update.FinishReason = ResponseMapper.FinishReason(completed.FinishReason);
+            var rest = update.AdditionalProperties;
             update.AdditionalProperties = ResponseMapper.Properties(completed.Usage);
+            foreach (var (key, value) in rest ?? [])
+                update.AdditionalProperties[key] = value;
             update.RawRepresentation = completed;
             return update;
         }

@@ -125,7 +125,7 @@ public sealed class LogQuantChatCompletionService : IChatCompletionService, ITex
                 yield return MessageFactory.CreateStreaming(update, round, ref callCount);
             }
 
-            var message = MessageFactory.Create(updates.ToChatResponse(), offer);
+            var message = MessageFactory.Create(Mapping.ResponseMapper.Join(updates), offer);
             if (!MustCall(offer, message))
                 yield break;
 

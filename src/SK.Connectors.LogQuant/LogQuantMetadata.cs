@@ -25,6 +25,13 @@ public static class LogQuantMetadata
     /// <summary><see cref="double"/>: tokens per second after the first; absent when fewer than two were sampled.</summary>
     public const string DecodeTokensPerSecond = "DecodeTokensPerSecond";
 
+    /// <summary>
+    /// A list (<see cref="IReadOnlyList{T}"/>) of <see cref="LocalLlm.TokenLogprob"/>, if log probabilities were asked for: all sampled tokens but the
+    /// one that ends the turn, those of reasoning and tool calls among them. A streamed part carries those sampled since the part before; joined, the
+    /// parts' lists are the whole answer's.
+    /// </summary>
+    public const string ContentTokenLogProbabilities = "ContentTokenLogProbabilities";
+
     /// <summary><see cref="string"/>: the answer's id.</summary>
     public const string Id = "Id";
 

@@ -151,7 +151,10 @@ public sealed class LogQuantPromptExecutionSettings : PromptExecutionSettings
         set => Set(ref field, value);
     }
 
-    /// <summary>Log probabilities of the tokens. Not offered by this version: true is refused with <see cref="NotSupportedException"/>.</summary>
+    /// <summary>
+    /// Whether to tell the log probabilities of the tokens, in the metadata under <see cref="LogQuantMetadata.ContentTokenLogProbabilities"/>: those of the
+    /// model itself, before temperature, penalties and constraints.
+    /// </summary>
     [JsonPropertyName("logprobs")]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public bool? Logprobs
@@ -160,10 +163,7 @@ public sealed class LogQuantPromptExecutionSettings : PromptExecutionSettings
         set => Set(ref field, value);
     }
 
-    /// <summary>
-    /// How many log probabilities for each token. Not offered by this version: more than 0 is refused with
-    /// <see cref="NotSupportedException"/>.
-    /// </summary>
+    /// <summary>How many of the most probable tokens to tell beside each sampled one, 0 to 20; needs <see cref="Logprobs"/>.</summary>
     [JsonPropertyName("top_logprobs")]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? TopLogprobs

@@ -122,7 +122,8 @@ public sealed class LogQuantChatCompletionServiceTests
             RepetitionPenalty = 1.1,
             ReasoningEffort = "none",
             ResponseFormat = "text",
-            Logprobs = false,
+            Logprobs = true,
+            TopLogprobs = 4,
             ExtensionData = new Dictionary<string, object> { ["template_variables"] = new Dictionary<string, object> { ["date"] = "today" } },
         });
 
@@ -139,22 +140,11 @@ public sealed class LogQuantChatCompletionServiceTests
             RepetitionPenalty = 1.1f,
         });
         request.MaxTokens.ShouldBe(12);
+        request.TopLogprobs.ShouldBe(4);
         request.StopSequences.ShouldBe(["END"]);
         request.TemplateVariables["enable_thinking"].GetBoolean().ShouldBeFalse();
         request.TemplateVariables["date"].GetString().ShouldBe("today");
     }
-
-    public static TheoryData<LogQuantPromptExecutionSettings> Refused =>
-    [
-        new LogQuantPromptExecutionSettings { Logprobs = true },
-        new LogQuantPromptExecutionSettings { TopLogprobs = 2 },
-    ];
-
-    [Theory]
-    [MemberData(nameof(Refused))]
-    public async Task GetChatMessageContents_UnsupportedSetting_IsAnError(LogQuantPromptExecutionSettings settings) =>
-        await Should.ThrowAsync<NotSupportedException>(() =>
-            new LogQuantChatCompletionService(new ScriptedEngine(Script.Text("x"))).GetChatMessageContentsAsync(new ChatHistory("Hello"), settings));
 
     public static TheoryData<LogQuantPromptExecutionSettings> Wrong =>
     [
@@ -166,6 +156,7 @@ public sealed class LogQuantChatCompletionServiceTests
         new LogQuantPromptExecutionSettings { ResultsPerPrompt = 0 },
         new LogQuantPromptExecutionSettings { ResultsPerPrompt = 129 },
         new LogQuantPromptExecutionSettings { ReasoningEffort = "huge" },
+        new LogQuantPromptExecutionSettings { TopLogprobs = 2 },
     ];
 
     [Theory]

@@ -31,6 +31,9 @@ internal enum SlidingWindowRule
 /// <param name="ModelType">The value of <c>model_type</c>.</param>
 internal sealed record Architecture(string Name, string ModelType)
 {
+    /// <summary>False for a network without an output projection ("Qwen3Model"): it has hidden states and no logits.</summary>
+    public bool HasHead { get; init; } = true;
+
     /// <summary>Biases of the query, key and value projections.</summary>
     public BiasRule QkvBias { get; init; }
 
@@ -102,8 +105,11 @@ internal sealed record Architecture(string Name, string ModelType)
         },
     ];
 
-    /// <summary>The architecture of that name; null if there is none.</summary>
-    public static Architecture? Find(string name) => All.FirstOrDefault(a => a.Name == name);
+    /// <summary>The architecture of that name, or of the network inside one ("Qwen3Model" for "Qwen3ForCausalLM"); null if there is none.</summary>
+    public static Architecture? Find(string name) => All.FirstOrDefault(a => a.Name == name)
+        ?? (All.FirstOrDefault(a => a.Name.Replace("ForCausalLM", "Model", StringComparison.Ordinal) == name) is { } whole
+            ? whole with { Name = name, HasHead = false }
+            : null);
 
     /// <summary>The names of all, for messages.</summary>
     public static string SupportedNames => string.Join(", ", All.Select(a => a.Name));

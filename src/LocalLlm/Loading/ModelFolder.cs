@@ -88,6 +88,10 @@ internal sealed class ModelFolder : IDisposable
         return null;
     }
 
+    /// <summary>What the folder says of embeddings, if anything; what is wrong with that is told with the rest.</summary>
+    public SentenceTransformersConfig ReadSentenceTransformers() =>
+        Directory.Exists(FolderPath) ? SentenceTransformersConfig.Read(FolderPath, errors) : new SentenceTransformersConfig();
+
     /// <inheritdoc/>
     public void Dispose() => Weights?.Dispose();
 

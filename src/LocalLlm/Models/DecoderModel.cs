@@ -72,7 +72,7 @@ internal sealed class DecoderModel : IDisposable
         ModelFolder folder, Device device, WeightType weightType = WeightType.Auto, int? contextTokens = null,
         IProgress<LoadProgress>? progress = null, WorkerTeam? team = null, CancellationToken cancellationToken = default)
     {
-        var plan = folder.Config is null ? null : WeightPlan.For(folder.Config);
+        var plan = folder.Config is null ? null : WeightPlan.For(folder.Config, folder.Weights?.Tensors);
         folder.ThrowIfInvalid(plan is null || folder.Weights is null ? null : plan.Check(folder.Weights.Tensors, folder.Config!));
         var (config, checkpoint) = (folder.Config!, folder.Weights!);
         var context = contextTokens ?? config.MaxPositions;
@@ -110,6 +110,16 @@ internal sealed class DecoderModel : IDisposable
     public Tensor Forward(StepBatch batch, IAttentionBackend attention)
     {
         using var scope = NewDisposeScope();
+        return Apply(head, Hidden(batch, attention)).to(ScalarType.Float32).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Runs one step up to the last norm.</summary>
+    /// <param name="batch">The step, its tensors on the model's device.</param>
+    /// <param name="attention">Attends over the caches of the batch and appends to them.</param>
+    /// <returns>[L, H] of the model's type: the states of the rows <see cref="StepBatch.LogitRows"/>, of which logits are made.</returns>
+    public Tensor Hidden(StepBatch batch, IAttentionBackend attention)
+    {
+        using var scope = NewDisposeScope();
         var x = weights.Embedding.index_select(0, batch.TokenIds);   // [T, H]
         var (cosine, sine) = rotary.At(batch.Positions);             // [T, 1, R/2]
 
@@ -125,9 +135,8 @@ internal sealed class DecoderModel : IDisposable
             added = FeedForward(layerLinears[layer], functions.AddNorm(x, attended, layerWeights.PostAttentionNorm)).MoveToOuterDisposeScope();
         }
 
-        var last = functions.AddNorm(x.index_select(0, batch.LogitRows), added!.index_select(0, batch.LogitRows), weights.FinalNorm);   // [L, H]
-        var logits = Apply(head, last).to(ScalarType.Float32);                                                                          // [L, V]
-        return logits.MoveToOuterDisposeScope();
+        var last = functions.AddNorm(x.index_select(0, batch.LogitRows), added!.index_select(0, batch.LogitRows), weights.FinalNorm);
+        return last.MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>

@@ -62,9 +62,10 @@ internal sealed record LayerWeights<T>(
 /// <param name="Embedding">[V, H].</param>
 /// <param name="Layers">The layers.</param>
 /// <param name="FinalNorm">[H].</param>
-/// <param name="Head">[V, H]; null where it is the embedding.</param>
+/// <param name="Head">[V, H]; null where it is the embedding, or where there is none.</param>
 internal sealed record WeightPlan(PlannedWeight Embedding, IReadOnlyList<LayerWeights<PlannedWeight>> Layers, PlannedWeight FinalNorm, PlannedWeight? Head)
 {
+    private const string EmbeddingName = "embed_tokens.weight";
     private const string HeadName = "lm_head.weight";
 
     /// <summary>All weights, in the order in which they are loaded.</summary>
@@ -75,12 +76,16 @@ internal sealed record WeightPlan(PlannedWeight Embedding, IReadOnlyList<LayerWe
     public IEnumerable<StoredPart> Parts => All.SelectMany(w => w.Parts);
 
     /// <summary>The plan of a model.</summary>
-    public static WeightPlan For(ModelConfig config)
+    /// <param name="config">Its configuration.</param>
+    /// <param name="stored">Its tensors: embedding models are often stored without the "model." that names of whole models begin with.</param>
+    public static WeightPlan For(ModelConfig config, IReadOnlyDictionary<string, StoredTensor>? stored = null)
     {
-        var embedding = PlannedWeight.Of("model.embed_tokens.weight", config.VocabSize, config.HiddenSize);
-        var layers = Enumerable.Range(0, config.Layers).Select(layer => PlanLayer(config, $"model.layers.{layer}.")).ToArray();
-        var finalNorm = PlannedWeight.Of("model.norm.weight", config.HiddenSize);
-        return new(embedding, layers, finalNorm, config.TieWordEmbeddings ? null : PlannedWeight.Of(HeadName, config.VocabSize, config.HiddenSize));
+        var prefix = stored is not null && !stored.ContainsKey("model." + EmbeddingName) && stored.ContainsKey(EmbeddingName) ? "" : "model.";
+        var embedding = PlannedWeight.Of(prefix + EmbeddingName, config.VocabSize, config.HiddenSize);
+        var layers = Enumerable.Range(0, config.Layers).Select(layer => PlanLayer(config, $"{prefix}layers.{layer}.")).ToArray();
+        var finalNorm = PlannedWeight.Of(prefix + "norm.weight", config.HiddenSize);
+        var hasOwnHead = config.Architecture.HasHead && !config.TieWordEmbeddings;
+        return new(embedding, layers, finalNorm, hasOwnHead ? PlannedWeight.Of(HeadName, config.VocabSize, config.HiddenSize) : null);
     }
 
     /// <summary>Everything wrong with a checkpoint for this plan: missing, unknown, of the wrong shape or type.</summary>

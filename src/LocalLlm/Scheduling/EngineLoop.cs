@@ -136,10 +136,11 @@ internal sealed partial class EngineLoop : IDisposable
             {
                 Admit();
                 Count();
-                if (running.Count == 0)
-                    work.Wait();
-                else
+                var hasJob = RunJob();
+                if (running.Count > 0)
                     Step();
+                else if (!hasJob)
+                    work.Wait();
             }
         }
         catch (Exception e)
@@ -156,6 +157,7 @@ internal sealed partial class EngineLoop : IDisposable
             waiting.Enqueue(sequence);
         foreach (var sequence in waiting.Concat(running).ToList())
             End(sequence, stopped!);
+        FailJobs(stopped!);
         waiting.Clear();
         retained.Dispose();
         Count();

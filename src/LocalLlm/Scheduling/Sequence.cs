@@ -23,6 +23,9 @@ internal sealed record SequenceRequest
     /// <summary>How to choose a token.</summary>
     public required SamplingSettings Sampling { get; init; }
 
+    /// <summary>How many alternatives' log probabilities to tell with each token; null for no log probabilities.</summary>
+    public int? TopLogprobs { get; init; }
+
     /// <summary>Texts that end the output.</summary>
     public required IReadOnlyList<string> StopSequences { get; init; }
 
@@ -39,8 +42,8 @@ internal sealed record SequenceRequest
 /// <summary>What the engine loop tells a reader.</summary>
 internal abstract record SequenceEvent;
 
-/// <summary>One sampled token and the text that it completed, which may be empty.</summary>
-internal sealed record TokenEvent(string Text) : SequenceEvent;
+/// <summary>One sampled token: the text that it completed, which may be empty, and its log probabilities if they were asked for.</summary>
+internal sealed record TokenEvent(string Text, SampledLogprobs? Logprobs = null) : SequenceEvent;
 
 /// <summary>The end, with the text held back until then.</summary>
 internal sealed record EndEvent(string Text, FinishReason FinishReason, GenerationUsage Usage) : SequenceEvent;
@@ -52,6 +55,7 @@ internal sealed class Sequence
     private readonly StreamingDecoder decoder;
     private readonly StopMatcher stops;
     private readonly Sampler sampler;
+    private readonly LogprobReader? logprobs;
     private readonly long arrived = Stopwatch.GetTimestamp();
     private long started;
     private long firstSampled;
@@ -64,6 +68,7 @@ internal sealed class Sequence
         decoder = new StreamingDecoder(tokenizer, atBeginning: !request.ContinuesText, includeSpecial: true);
         stops = new StopMatcher(request.StopSequences);
         sampler = new Sampler(request.Sampling, request.PromptIds);
+        logprobs = request.TopLogprobs is { } top ? new LogprobReader(top) : null;
     }
 
     public SequenceRequest Request { get; }
@@ -108,6 +113,7 @@ internal sealed class Sequence
     /// <returns>Why it ended; null to go on.</returns>
     public FinishReason? SampleNext(Span<float> logits, TextTokenizer tokenizer)
     {
+        logprobs?.Observe(logits);
         Request.Constraint?.Mask(logits);
         var id = sampler.Sample(logits);
         Request.Constraint?.Accept(id);
@@ -118,7 +124,7 @@ internal sealed class Sequence
             return FinishReason.Stop;
 
         var text = tokenizer.IsSpecial(id) && !Request.VisibleSpecialIds.Contains(id) ? "" : decoder.Add(id);
-        events.Writer.TryWrite(new TokenEvent(stops.Add(text)));
+        events.Writer.TryWrite(new TokenEvent(stops.Add(text), logprobs?.Of(id)));
         if (stops.IsStopped)
             return FinishReason.Stop;
         return SampledTokens >= Request.MaxTokens ? FinishReason.Length : null;

@@ -112,6 +112,9 @@ internal sealed class TextTokenizer
         return [.. ids];
     }
 
+    /// <summary>Encodes a whole text, with what the files ask for before and after it; no control token is recognised in it.</summary>
+    public int[] EncodeWhole(string text) => [.. Encode([new PromptSegment(text, IsTemplate: false)], addBos: true), .. _definition.SuffixIds];
+
     /// <summary>Encodes a text as Hugging Face does: control tokens are recognised everywhere. For trusted text only.</summary>
     /// <param name="text">The text.</param>
     /// <param name="addSpecialTokens">Whether to add what the files ask for before and after a text.</param>

@@ -37,6 +37,20 @@ internal static class ServiceRegistration
         });
     }
 
+    public static void AddEmbeddingGenerator(IServiceCollection services, Func<IServiceProvider, ILlmEngine> engine, string? serviceId)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        ArgumentNullException.ThrowIfNull(engine);
+        services.AddKeyedSingleton<IEmbeddingGenerator<string, Embedding<float>>>(serviceId, (provider, _) =>
+        {
+            var loggerFactory = provider.GetService<ILoggerFactory>();
+            var builder = new LogQuantEmbeddingGenerator(engine(provider)).AsBuilder().UseOpenTelemetry(loggerFactory);
+            if (loggerFactory is not null)
+                builder.UseLogging(loggerFactory);
+            return builder.Build(provider);
+        });
+    }
+
     /// <summary>The engine that is registered under the service id.</summary>
     public static Func<IServiceProvider, ILlmEngine> Registered(string? serviceId) =>
         provider => Get<ILlmEngine>(provider, serviceId);

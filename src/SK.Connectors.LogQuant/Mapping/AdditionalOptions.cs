@@ -29,6 +29,20 @@ internal sealed record AdditionalOptions
 
     public OutputConstraint? Constraint { get; init; }
 
+    private bool? Logprobs { get; init; }
+
+    private int? TopAlternatives { get; init; }
+
+    /// <summary>What the engine is to tell of the tokens' probabilities; null for nothing.</summary>
+    /// <exception cref="ArgumentException">Alternatives are asked for, but no log probabilities.</exception>
+    public int? TopLogprobs => (Logprobs, TopAlternatives) switch
+    {
+        (true, var top) => top ?? 0,
+        (_, > 0 and var top) => throw new ArgumentException($"'{TopLogprobsKey}' is {top}, but '{LogprobsKey}' is {(Logprobs is null ? "not set" : "false")}; "
+            + $"set '{LogprobsKey}' to true, or leave '{TopLogprobsKey}' out."),
+        _ => null,
+    };
+
     public static AdditionalOptions Read(AdditionalPropertiesDictionary? properties, ILogger logger)
     {
         var result = new AdditionalOptions();
@@ -49,7 +63,13 @@ internal sealed record AdditionalOptions
                     if (OutputConstraints.Read(key, value) is { } constraint)
                         result = result with { Constraint = result.Constraint is null ? constraint : throw TwoConstraints() };
                     break;
-                case LogprobsKey or TopLogprobsKey or LogitBiasKey or TokenSelectionBiasesKey:
+                case LogprobsKey:
+                    result = result with { Logprobs = Switch(key, value) };
+                    break;
+                case TopLogprobsKey:
+                    result = result with { TopAlternatives = Count(key, value) };
+                    break;
+                case LogitBiasKey or TokenSelectionBiasesKey:
                     RefuseUnlessOff(key, value);
                     break;
                 default:
@@ -66,6 +86,23 @@ internal sealed record AdditionalOptions
     private static ArgumentException TwoConstraints() => new(
         $"More than one of the additional properties {OutputConstraints.JsonKey}, {OutputConstraints.RegexKey} and {OutputConstraints.ChoiceKey} "
         + "is set; give one.");
+
+    private static bool? Switch(string key, object? value) => value switch
+    {
+        null or JsonElement { ValueKind: JsonValueKind.Null } => null,
+        bool isOn => isOn,
+        JsonElement { ValueKind: JsonValueKind.True } => true,
+        JsonElement { ValueKind: JsonValueKind.False } => false,
+        string or JsonElement { ValueKind: JsonValueKind.String } when bool.TryParse(value.ToString(), out var parsed) => parsed,
+        _ => throw new ArgumentException($"The additional property '{key}' is '{value}' ({value.GetType().Name}); it must be true or false."),
+    };
+
+    private static int? Count(string key, object? value) => Number(key, value) switch
+    {
+        null => null,
+        >= -1e6f and <= 1e6f and var number when float.IsInteger(number) => (int)number,
+        _ => throw new ArgumentException($"The additional property '{key}' is '{value}'; it must be a whole number."),
+    };
 
     private static float? Number(string key, object? value)
     {

@@ -34,6 +34,7 @@ internal static class ChatRequestMapper
             AllowParallelToolCalls = settings.AllowMultipleToolCalls ?? raw.AllowParallelToolCalls,
             Constraint = OutputConstraints.Of(settings.ResponseFormat, properties.Constraint, raw.Constraint),
             Sampling = Sampling(settings, properties, raw.Sampling),
+            TopLogprobs = properties.TopLogprobs ?? raw.TopLogprobs,
             MaxTokens = settings.MaxOutputTokens ?? raw.MaxTokens,
             StopSequences = settings.StopSequences is { } stops ? [.. stops] : raw.StopSequences,
             TemplateVariables = TemplateVariables(reasoning?.Effort, properties, raw.TemplateVariables),

@@ -14,6 +14,22 @@ internal static class ResponseMapper
         _ => throw new NotSupportedException($"The engine's finish reason {reason} is unknown to this client."),
     };
 
+    /// <summary>One response of all updates of an answer.</summary>
+    public static ChatResponse Join(IReadOnlyList<ChatResponseUpdate> updates)
+    {
+        var response = updates.ToChatResponse();
+        var logprobs = updates.SelectMany(Logprobs).ToList();
+        // Joining keeps of equal keys the last one's value only.
+        if (logprobs.Count > 0 && response.Messages.LastOrDefault() is { } message)
+            (message.AdditionalProperties ??= [])[LogQuantMetadata.ContentTokenLogProbabilities] = logprobs;
+        // Joining leaves our properties on the message; callers look for them on the response.
+        response.AdditionalProperties ??= response.Messages.LastOrDefault()?.AdditionalProperties?.Clone();
+        return response;
+    }
+
+    private static IEnumerable<TokenLogprob> Logprobs(ChatResponseUpdate update) =>
+        update.AdditionalProperties?.GetValueOrDefault(LogQuantMetadata.ContentTokenLogProbabilities) as IEnumerable<TokenLogprob> ?? [];
+
     public static UsageDetails Usage(GenerationUsage usage) => new()
     {
         InputTokenCount = usage.PromptTokens,

@@ -19,6 +19,13 @@ internal sealed class ReferenceModel(JsonObject config, IReadOnlyDictionary<stri
     /// <summary>The logits after each token.</summary>
     public double[][] Logits(int[] ids)
     {
+        var head = (bool?)config["tie_word_embeddings"] ?? false ? "model.embed_tokens" : "lm_head";
+        return Each(Hidden(ids), r => Linear(r, head));
+    }
+
+    /// <summary>The states after each token, after the last norm.</summary>
+    public double[][] Hidden(int[] ids)
+    {
         var x = ids.Select(id => Row("model.embed_tokens.weight", id)).ToArray();
         var (angles, attentionFactor) = RotaryAngles(ids.Length);
         for (var layer = 0; layer < (int)config["num_hidden_layers"]!; layer++)
@@ -29,8 +36,7 @@ internal sealed class ReferenceModel(JsonObject config, IReadOnlyDictionary<stri
             x = Zip(x, Each(x, r => Mlp(prefix + "mlp.", RmsNorm(r, prefix + "post_attention_layernorm.weight"))));
         }
 
-        var head = (bool?)config["tie_word_embeddings"] ?? false ? "model.embed_tokens" : "lm_head";
-        return Each(x, r => Linear(RmsNorm(r, "model.norm.weight"), head));
+        return Each(x, r => RmsNorm(r, "model.norm.weight"));
     }
 
     private double[][] Attention(string prefix, int layer, double[][] x, double[,] angles, double attentionFactor)

@@ -235,8 +235,6 @@ public sealed class ChatRequestMapperTests
         { "guided_grammar", new() { AdditionalProperties = new() { ["guided_grammar"] = "root ::= x" } } },
         { "Summary", new() { Reasoning = new() { Output = ReasoningOutput.Summary } } },
         { "HostedWebSearchTool", new() { Tools = [new HostedWebSearchTool()] } },
-        { "logprobs", new() { AdditionalProperties = new() { ["logprobs"] = true } } },
-        { "top_logprobs", new() { AdditionalProperties = new() { ["top_logprobs"] = 3 } } },
         { "logit_bias", new() { AdditionalProperties = new() { ["logit_bias"] = new Dictionary<string, int> { ["1"] = 2 } } } },
         { "System.String", new() { RawRepresentationFactory = _ => "x" } },
     };
@@ -246,13 +244,29 @@ public sealed class ChatRequestMapperTests
     public void Map_UnsupportedOption_ErrorNamesIt(string name, ChatOptions options) =>
         Should.Throw<NotSupportedException>(() => Map(options)).Message.ShouldContain(name);
 
-    [Fact]
-    public void Map_SwitchedOffLogprobs_AreNoError() =>
-        Map(new() { AdditionalProperties = new() { ["logprobs"] = false, ["top_logprobs"] = 0 } }).ShouldNotBeNull();
+    public static TheoryData<object?, object?, int?> Logprobs => new()
+    {
+        { true, 3, 3 },
+        { true, null, 0 },
+        { "true", "20", 20 },
+        { System.Text.Json.JsonElement.Parse("true"), System.Text.Json.JsonElement.Parse("2"), 2 },
+        { false, 0, null },
+        { null, null, null },
+        { false, null, null },
+    };
+
+    [Theory]
+    [MemberData(nameof(Logprobs))]
+    public void Map_Logprobs_AreAskedFor(object? logprobs, object? top, int? expected) =>
+        Map(new() { AdditionalProperties = new() { ["logprobs"] = logprobs, ["top_logprobs"] = top } }).Generation.TopLogprobs.ShouldBe(expected);
 
     public static TheoryData<string, ChatOptions> Wrong => new()
     {
         { "min_p", new() { AdditionalProperties = new() { ["min_p"] = "much" } } },
+        { "logprobs", new() { AdditionalProperties = new() { ["logprobs"] = 3 } } },
+        { "top_logprobs", new() { AdditionalProperties = new() { ["logprobs"] = true, ["top_logprobs"] = 1.5 } } },
+        { "'top_logprobs' is 3, but 'logprobs' is not set", new() { AdditionalProperties = new() { ["top_logprobs"] = 3 } } },
+        { "'logprobs' is false", new() { AdditionalProperties = new() { ["logprobs"] = false, ["top_logprobs"] = 3 } } },
         { "template_variables", new() { AdditionalProperties = new() { ["template_variables"] = 3 } } },
         { "guided_choice", new() { AdditionalProperties = new() { ["guided_choice"] = "yes" } } },
         { "guided_regex", new() { AdditionalProperties = new() { ["guided_regex"] = 3 } } },
