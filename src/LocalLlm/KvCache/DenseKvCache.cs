@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.KvCache;
 
 /// <summary>Every token in full precision: the oracle of the other caches. Grows by half octaves, so an append moves a token twice on average.</summary>
-internal sealed class DenseKvCache : IKvCache
+internal sealed class DenseKvCache : ISavableKvCache
 {
     private const int SmallestCapacityTokens = 128;
 
@@ -36,6 +36,34 @@ internal sealed class DenseKvCache : IKvCache
 
     /// <summary>Bytes that a cache grown to <paramref name="tokens"/> tokens holds, however they were appended.</summary>
     public static long BytesFor(KvShape shape, int tokens) => shape.TokenBytes * CapacityTokens(tokens);
+
+    /// <summary>Reads what <see cref="Save"/> wrote.</summary>
+    /// <exception cref="InvalidDataException">The data are no cache of this shape and length.</exception>
+    public static DenseKvCache Load(KvShape shape, CacheReader reader, int length)
+    {
+        using var scope = NewDisposeScope();
+        reader.ReadNumber("length", length, length);
+        var (keys, values) = (Layers(), Layers());
+        foreach (var rows in keys.Concat(values))
+            reader.Read(rows.narrow(1, 0, length));
+        return new DenseKvCache(shape, Detached(keys), Detached(values), length);
+
+        Tensor[] Layers() => [.. Enumerable.Range(0, shape.Layers).Select(_ =>
+            empty([shape.KvHeads, CapacityTokens(length), shape.HeadDim], shape.Type, shape.Device))];
+
+        // Only now, so that nothing stays behind where the data are wrong.
+        static Tensor[] Detached(Tensor[] tensors) => [.. tensors.Select(t => t.DetachFromDisposeScope())];
+    }
+
+    /// <inheritdoc/>
+    public void Save(CacheWriter writer)
+    {
+        RequireWholeSteps();
+        using var scope = NewDisposeScope();
+        writer.Write(Length);
+        foreach (var rows in keys.Concat(values))
+            writer.Write(rows.narrow(1, 0, Length));
+    }
 
     /// <inheritdoc/>
     public AppendPlan PlanAppend(int count)

@@ -53,6 +53,26 @@ internal sealed class KvCacheFactory
     /// <summary>An empty cache.</summary>
     public IKvCache Create() => policy is null ? new DenseKvCache(Shape) : new PagedKvCache(Shape, policy, format!, operations);
 
+    /// <summary>Reads a cache that was written by <see cref="ISavableKvCache.Save"/> under the same options and shape.</summary>
+    /// <param name="data">What was written.</param>
+    /// <param name="length">The tokens that the cache is known to hold.</param>
+    /// <exception cref="InvalidDataException">The data are no such cache; nothing stays behind.</exception>
+    public IKvCache Load(Stream data, int length)
+    {
+        var reader = new CacheReader(data);
+        var cache = policy is null ? DenseKvCache.Load(Shape, reader, length) : LoadPaged(reader, length);
+        try
+        {
+            reader.RequireEnd();
+            return cache;
+        }
+        catch
+        {
+            cache.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>
     /// Bytes that a cache of <paramref name="tokens"/> tokens holds, however they were appended and wherever prompts ended: the most
     /// where that matters.
@@ -78,6 +98,21 @@ internal sealed class KvCacheFactory
             KvCacheKind.HuggingFaceKivi => new HuggingFaceKiviPolicy(window, sinks, pageTokens),
             _ => null,
         };
+    }
+
+    private IKvCache LoadPaged(CacheReader reader, int length)
+    {
+        var cache = new PagedKvCache(Shape, policy!, format!, operations);
+        try
+        {
+            cache.Load(reader, length);
+            return cache;
+        }
+        catch
+        {
+            cache.Dispose();
+            throw;
+        }
     }
 
     private static PageFormat Format(KvCacheOptions options, KvShape shape, int pageTokens) => new(

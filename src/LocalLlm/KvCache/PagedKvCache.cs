@@ -9,7 +9,7 @@ namespace LocalLlm.KvCache;
 /// A cache of immutable pages and full-precision rows; a <see cref="ResidencyPolicy"/> says which token is where. Each token is quantised
 /// once, from its full-precision value. Rows lie in the order of the policy's list; the most there can be are reserved for each layer.
 /// </summary>
-internal sealed class PagedKvCache : IKvCache
+internal sealed class PagedKvCache : ISavableKvCache
 {
     private readonly KvShape shape;
     private readonly PageFormat format;
@@ -87,6 +87,32 @@ internal sealed class PagedKvCache : IKvCache
         var packed = policy.PackedValueRows > 0 ? format.PackedValueBytes(shape.KvHeads) : 0;
         var blocks = (policy.MostPagesAt(tokens) + PageBlock.Pages - 1) / PageBlock.Pages;
         return rows + packed + blocks * PageBlock.BytesFor(format, shape);
+    }
+
+    /// <summary>Reads what <see cref="Save"/> wrote into this cache, which is empty.</summary>
+    /// <exception cref="InvalidDataException">The data are no cache of this shape, policy and format, and of this length; the cache is to be disposed of.</exception>
+    public void Load(CacheReader reader, int length)
+    {
+        if (Length != 0)
+            throw new InvalidOperationException($"The cache holds {Length} tokens already.");
+        using var scope = NewDisposeScope();
+        reader.ReadNumber("length", length, length);
+        lastPromptEnd = reader.ReadNumber("last prompt end", 0, length);
+        policy = emptyPolicy.WithEvictedAtPromptEnd(reader.ReadNumber("tokens that left at a prompt's end", 0, length));
+        ForEachPart(length, part => reader.Read(part));
+        Length = length;
+        Array.Fill(layerLengths, length);
+    }
+
+    /// <inheritdoc/>
+    public void Save(CacheWriter writer)
+    {
+        RequireWholeSteps();
+        using var scope = NewDisposeScope();
+        writer.Write(Length);
+        writer.Write(lastPromptEnd);
+        writer.Write(policy.EvictedAtPromptEnd);
+        ForEachPart(Length, part => writer.Write(part));
     }
 
     /// <inheritdoc/>
@@ -297,6 +323,29 @@ internal sealed class PagedKvCache : IKvCache
         using var scope = NewDisposeScope();
         blocks[^1].Positions[slot].copy_(tensor(policy.PagePositions(reservedPages)));
         reservedPages++;
+    }
+
+    // All that a cache of this length holds: rows, packed values, then the pages, block by block. Blocks that are not there are made.
+    private void ForEachPart(int length, Action<Tensor> use)
+    {
+        for (var layer = 0; layer < shape.Layers; layer++)
+        {
+            use(keys[layer].narrow(1, 0, policy.RowsAt(length)));
+            use(values[layer].narrow(1, 0, policy.ValueRowsAt(length)));
+            if (policy.PackedValueRowsAt(length) > 0)
+            {
+                use(packedValues!.Codes[layer]);
+                use(packedValues.Scales[layer]);
+            }
+        }
+
+        while (reservedPages < policy.PagesAt(length))
+            ReservePage();
+        for (var (block, left) = (0, policy.PagesAt(length)); left > 0; block++, left -= PageBlock.Pages)
+        {
+            foreach (var pages in blocks[block].Codes.Concat(blocks[block].Scales))
+                use(pages.narrow(0, 0, Math.Min(left, PageBlock.Pages)));
+        }
     }
 
     private void ReleaseBlocks()
