@@ -15,7 +15,7 @@ internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKv
 
     /// <summary>
     /// Gives a sequence its cache if there is room for all its tokens and a few more, beside what the prompts under way have still to take: a fork of the retained cache
-    /// that begins alike, that cache itself where there is no room for both, or an empty one.
+    /// that begins alike, that cache itself where there is no room for both, or an empty one. One that runs alone need only fit its next token.
     /// </summary>
     /// <param name="sequence">A sequence that waits.</param>
     /// <param name="running">Those that run.</param>
@@ -23,7 +23,7 @@ internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKv
     public bool TryStart(Sequence sequence, IReadOnlyList<Sequence> running)
     {
         var tokens = CollectionsMarshal.AsSpan(sequence.Tokens);
-        var target = Target(sequence);
+        var target = running.Count == 0 ? sequence.Tokens.Count + 1 : Target(sequence);
         var promised = running.Where(s => s.IsPrefill).Sum(s => s.Cache!.GrowthBytes(Target(s)));
         if (retained.Find(tokens) is var (source, length))
         {
@@ -53,7 +53,7 @@ internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKv
     {
         var promised = running.Except(preempted).Where(s => s.IsPrefill).Sum(s => s.Cache!.GrowthBytes(Target(s)));
         var freed = FreedBytes(retained.Caches.Concat(preempted.Select(s => s.Cache!)));
-        return Fits(cacheBytes(Target(sequence)), promised, freed);
+        return Fits(cacheBytes(running.Count == preempted.Count ? sequence.Tokens.Count + 1 : Target(sequence)), promised, freed);
     }
 
     /// <summary>Lets a cache take the memory for its next tokens, and for a prompt that ends there.</summary>

@@ -9,7 +9,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Scheduling;
 
 /// <summary>The loop over a model that counts: after token n comes n + 1, and the last token of the vocabulary ends.</summary>
-public sealed class EngineLoopTests : IDisposable
+public sealed partial class EngineLoopTests : IDisposable
 {
     private const int Vocabulary = 27; // a to z, and the end
     private const int End = 26;
