@@ -74,7 +74,7 @@ public sealed partial class LlmEngine : ILlmEngine
         {
             model = DecoderModel.Load(folder, device, options.WeightType, options.ContextTokens, progress, team, cancellationToken);
             if (model.RowKernels is { } kernels)
-                LogKernels(logger, kernels.Path, team!.Threads, kernels.MaxRows);
+                LogKernels(logger, kernels.Path, team!.Threads, kernels.ForGenerated ? "ours" : "torch's", kernels.ForPrompts ? "ours" : "torch's");
             return Create(options, folder, tokenizer!, chat, model, team, logger);
         }
         catch
@@ -139,8 +139,8 @@ public sealed partial class LlmEngine : ILlmEngine
     [LoggerMessage(Level = LogLevel.Information, Message = "Attention: {Backend}")]
     private static partial void LogAttention(ILogger logger, string backend);
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "CPU kernels: {Path}, {Threads} threads; linear layers of up to {MaxRows} rows are theirs, more are torch's")]
-    private static partial void LogKernels(ILogger logger, SimdPath path, int threads, int maxRows);
+    [LoggerMessage(Level = LogLevel.Information, Message = "CPU kernels: {Path}, {Threads} threads; linear layers of generated tokens are {Generated}, of prompts {Prompts}")]
+    private static partial void LogKernels(ILogger logger, SimdPath path, int threads, string generated, string prompts);
 
     /// <inheritdoc/>
     public async IAsyncEnumerable<GenerationUpdate> GenerateAsync(GenerationRequest request, [EnumeratorCancellation] CancellationToken cancellationToken = default)

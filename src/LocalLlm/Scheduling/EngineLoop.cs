@@ -59,6 +59,9 @@ internal sealed record EngineLoopOptions
 /// </summary>
 internal sealed partial class EngineLoop : IDisposable
 {
+    /// <summary>The longest piece of a prompt that attends together: a prompt is cut into these and no others, whatever room a step has.</summary>
+    private const int MostPieceTokens = 256;
+
     private readonly EngineLoopOptions options;
     private readonly StepForward forward;
     private readonly TextTokenizer tokenizer;
@@ -74,6 +77,7 @@ internal sealed partial class EngineLoop : IDisposable
     private int unfinished; // sequences that were submitted and have not ended
     private int runningCount;
     private long preemptions;
+    private long steps;
 
     public EngineLoop(EngineLoopOptions options, StepForward forward, TextTokenizer tokenizer, ILogger logger)
     {
@@ -274,14 +278,16 @@ internal sealed partial class EngineLoop : IDisposable
             }
         }
 
-        return [.. planned.Where(p => p.Sequence.Cache is not null)];
+        // Generated tokens come first in the batch.
+        return [.. planned.Where(p => p.Sequence.Cache is not null).OrderByDescending(p => p.Sequence.IsGenerated)];
     }
 
     private void Step()
     {
-        var demands = running.ConvertAll(s => new SequenceDemand(s.PendingTokens, s.IsPrefill));
+        var demands = running.ConvertAll(Demand);
         var counts = StepPlanner.Plan(CollectionsMarshal.AsSpan(demands), options.PrefillChunkTokens);
         var planned = Reserve([.. running.Zip(counts).Where(p => p.Second > 0)]);
+        steps++;
         if (planned.Count == 0)
             return; // all of them were preempted for those that this step left out
         try
@@ -327,6 +333,36 @@ internal sealed partial class EngineLoop : IDisposable
         }
     }
 
+    private SequenceDemand Demand(Sequence sequence) => sequence.IsPrefill
+        ? new SequenceDemand(sequence.PendingTokens, true, sequence.LastStep, [.. Segments(sequence, Math.Min(sequence.PendingTokens, options.PrefillChunkTokens)).Select(s => s.Count)])
+        : new SequenceDemand(sequence.PendingTokens, false);
+
+    /// <summary>
+    /// How a sequence's next tokens are cut, so that their numbers depend on the sequence alone and not on what a step leaves it: a prompt where its cache changes, and where
+    /// a piece would be long; generated tokens one by one.
+    /// </summary>
+    private List<AppendSegment> Segments(Sequence sequence, int count)
+    {
+        // A segment more than can be taken, for the last one of a plan ends where the plan does.
+        var pending = Math.Min(sequence.PendingTokens, count + LongestPiece);
+        var sizes = sequence.IsGenerated
+            ? Enumerable.Repeat(1, count)
+            : StepPlanner.Pieces(sequence.Cache!.PlanAppend(pending).Segments.Select(s => s.Count), LongestPiece);
+        var segments = new List<AppendSegment>();
+        var start = 0;
+        foreach (var size in sizes)
+        {
+            if (start + size > count)
+                break;
+            segments.Add(new AppendSegment(start, size));
+            start += size;
+        }
+
+        return segments;
+    }
+
+    private int LongestPiece => Math.Min(MostPieceTokens, options.PrefillChunkTokens);
+
     /// <summary>Builds the batch; the sequences whose last pending token is in it want logits, in the order of the rows.</summary>
     private (StepBatch Batch, List<Sequence> Sampling) Pack(List<(Sequence Sequence, int Count)> planned)
     {
@@ -339,7 +375,8 @@ internal sealed partial class EngineLoop : IDisposable
         foreach (var (sequence, count) in planned)
         {
             var length = sequence.Cache!.Length;
-            slices.Add(new StepSlice(sequence.Cache, row, count, sequence.Cache.PlanAppend(count)));
+            slices.Add(new StepSlice(sequence.Cache, row, count, sequence.Cache.PlanAppend(count) with { Segments = Segments(sequence, count) }));
+            sequence.LastStep = steps;
             for (var i = 0; i < count; i++, row++)
                 (ids[row], positions[row]) = (sequence.Tokens[length + i], length + i);
             if (sequence.SamplesAfter(count))
@@ -349,8 +386,9 @@ internal sealed partial class EngineLoop : IDisposable
             }
         }
 
+        var generated = new GeneratedRows(planned.Where(p => p.Sequence.IsGenerated).Sum(p => p.Count), sampling.Count(s => s.IsGenerated));
         var batch = new StepBatch(tensor(ids, device: options.Device), tensor(positions, device: options.Device),
-            tensor(logitRows.ToArray(), dtype: int64, device: options.Device), slices);
+            tensor(logitRows.ToArray(), dtype: int64, device: options.Device), slices) { Generated = generated };
         return (batch, sampling);
     }
 

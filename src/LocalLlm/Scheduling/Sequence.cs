@@ -101,6 +101,12 @@ internal sealed class Sequence
     /// </summary>
     public int PendingTokens => (Cache!.Length < Request.PromptIds.Length ? Request.PromptIds.Length : Tokens.Count) - Cache.Length;
 
+    /// <summary>True where the next tokens are generated ones, which are computed one by one even when a preemption made it necessary to compute them again.</summary>
+    public bool IsGenerated => Cache!.Length >= Request.PromptIds.Length;
+
+    /// <summary>The step in which it was last given tokens.</summary>
+    public long LastStep { get; set; }
+
     /// <summary>True if a step that takes so many tokens reaches the last, so that the next one can be sampled.</summary>
     public bool SamplesAfter(int count) => Cache!.Length + count == Tokens.Count;
 
