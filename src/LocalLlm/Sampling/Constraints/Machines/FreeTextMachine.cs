@@ -33,6 +33,9 @@ internal sealed class FreeTextMachine : ByteMachine
     /// <inheritdoc/>
     public override bool CanContinue(int state) => !stops[state];
 
+    /// <summary>Tokens that end the text by their ids.</summary>
+    public IReadOnlyList<int> StopIds => node.StopIds;
+
     /// <summary>Whether a control token ends the text.</summary>
     public bool IsStop(int tokenId) => node.StopIds.Contains(tokenId);
 
