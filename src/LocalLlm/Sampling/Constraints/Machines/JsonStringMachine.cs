@@ -89,7 +89,7 @@ internal sealed class JsonStringMachine(CharDfa language, CacheMeter meter) : Ut
     {
         if (HexDigit(value) is not (>= 0 and var digit))
             return Dead;
-        var (pair, unit, count) = (key.Value >> 16, ((key.Value & 0xFFFF) << 4) | digit, key.Count + 1);
+        var (pair, unit, count) = (key.Value >>> 16, ((key.Value & 0xFFFF) << 4) | digit, key.Count + 1);
         var low = Math.Max(unit << (4 * (4 - count)), LowFirst);
         var high = Math.Min(((unit + 1) << (4 * (4 - count))) - 1, SurrogateEnd - 1);
         if (low > high || !IsPairLive(key.Dfa, pair, low, pair, high))

@@ -39,7 +39,7 @@ internal sealed class GrammarMatcher
     /// <summary>The state before anything.</summary>
     public MatcherState Start { get; private set; }
 
-    /// <summary>Forgets all states and transitions. States handed out remain valid once <see cref="Refresh"/> has taken them over.</summary>
+    /// <summary>Forgets all states and transitions. States handed out remain valid once <see cref="Refresh(MatcherState)"/> has taken them over.</summary>
     public void Drop()
     {
         states.Clear();
