@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Threading.Channels;
 using LocalLlm.KvCache;
 using LocalLlm.Sampling;
+using LocalLlm.Sampling.Constraints;
 using LocalLlm.Sessions;
 using LocalLlm.Tokenization;
 
@@ -33,6 +34,9 @@ internal sealed record SequenceRequest
 
     /// <summary>Special tokens whose text the reader wants to see; the others are not part of the text.</summary>
     public required IReadOnlySet<int> VisibleSpecialIds { get; init; }
+
+    /// <summary>What the output must be; null for anything. It stands at the output's beginning and is this request's own.</summary>
+    public TokenConstraint? Constraint { get; init; }
 }
 
 /// <summary>What the engine loop tells a reader.</summary>
@@ -133,7 +137,10 @@ internal sealed class Sequence
     /// <returns>Why it ended; null to go on.</returns>
     public FinishReason? SampleNext(Span<float> logits, TextTokenizer tokenizer)
     {
+        // Before the penalties, which leave negative infinity as it is.
+        Request.Constraint?.Mask(logits);
         var id = sampler.Sample(logits);
+        Request.Constraint?.Accept(id);
         Tokens.Add(id);
         if (SampledTokens == 1)
             firstSampled = Stopwatch.GetTimestamp();
