@@ -54,6 +54,9 @@ public sealed record GenerationUsage
     /// <summary>Bytes that the same tokens would hold in an uncompressed fp16 cache.</summary>
     public long KvBytesFp16 { get; init; }
 
+    /// <summary>From the request's arrival until it got a place among the running ones.</summary>
+    public TimeSpan QueueTime { get; init; }
+
     /// <summary>From the request's arrival to the first sampled token.</summary>
     public TimeSpan TimeToFirstToken { get; init; }
 

@@ -13,6 +13,9 @@ public interface ILlmEngine : IAsyncDisposable
     /// <exception cref="ContextLengthException">The prompt does not fit the model's context; nothing is truncated.</exception>
     /// <exception cref="LocalLlmException">The engine failed, or was disposed of meanwhile.</exception>
     IAsyncEnumerable<GenerationUpdate> GenerateAsync(GenerationRequest request, CancellationToken cancellationToken = default);
+
+    /// <summary>What the engine is doing now, without waiting for it; null from an engine that does not tell.</summary>
+    EngineStatistics? GetStatistics() => null;
 }
 
 /// <summary>Facts about a loaded model.</summary>

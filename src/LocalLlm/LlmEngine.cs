@@ -202,6 +202,12 @@ public sealed partial class LlmEngine : ILlmEngine
         return updates;
     }
 
+    /// <inheritdoc cref="ILlmEngine.GetStatistics"/>
+    public EngineStatistics GetStatistics() => loop.Statistics();
+
+    /// <inheritdoc/>
+    EngineStatistics? ILlmEngine.GetStatistics() => GetStatistics();
+
     /// <summary>Stops the engine thread and gives all memory back. Unfinished generations end with an error.</summary>
     public async ValueTask DisposeAsync()
     {

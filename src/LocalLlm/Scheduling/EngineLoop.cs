@@ -73,11 +73,15 @@ internal sealed partial class EngineLoop : IDisposable
     private readonly SequenceMemory memory;
     private readonly Thread thread;
     private readonly Lock stateLock = new();
+    private readonly LoopCounters counters = new();
     private Exception? stopped;
     private int unfinished; // sequences that were submitted and have not ended
     private int runningCount;
     private long preemptions;
     private long steps;
+    private string? fault;
+    private int sequencesCounted;
+    private long cachesCounted;
 
     public EngineLoop(EngineLoopOptions options, StepForward forward, TextTokenizer tokenizer, ILogger logger)
     {
@@ -121,6 +125,26 @@ internal sealed partial class EngineLoop : IDisposable
         work.Release();
     }
 
+    /// <summary>What the loop is doing; from any thread.</summary>
+    public EngineStatistics Statistics()
+    {
+        var statistics = counters.Read();
+        lock (stateLock)
+        {
+            return statistics with
+            {
+                RunningRequests = Running,
+                WaitingRequests = Waiting,
+                MaxSequences = options.MaxSequences,
+                KvLimitBytes = options.Pool.LimitBytes,
+                KvUsedBytes = options.Pool.UsedBytes,
+                Preemptions = Preemptions,
+                IsStopped = stopped is not null,
+                Fault = fault,
+            };
+        }
+    }
+
     /// <summary>Wakes the loop, for instance after a cancellation.</summary>
     public void Wake() => work.Release();
 
@@ -147,6 +171,7 @@ internal sealed partial class EngineLoop : IDisposable
             while (stopped is null)
             {
                 Admit();
+                Count();
                 if (running.Count == 0)
                     work.Wait();
                 else
@@ -156,8 +181,11 @@ internal sealed partial class EngineLoop : IDisposable
         catch (Exception e)
         {
             // Outside a step nothing should fail; if it does, nobody may be left waiting.
-            logger.LogCritical(e, "The engine loop failed; the engine takes no more requests");
-            Stop(new LocalLlmException("The engine failed and takes no more requests: " + e.Message, e));
+            LogLoopFailed(logger, e);
+            var failure = new LocalLlmException("The engine failed and takes no more requests: " + e.Message, e);
+            lock (stateLock)
+                fault ??= failure.Message;
+            Stop(failure);
         }
 
         queue.Collect();
@@ -165,6 +193,23 @@ internal sealed partial class EngineLoop : IDisposable
             End(sequence, stopped!);
         retained.Dispose();
         options.Pool.Dispose();
+        Count();
+    }
+
+    /// <summary>
+    /// Publishes what runs, waits and is held. Adding up the caches takes time, so between steps of the same number of
+    /// sequences that is done ten times a second.
+    /// </summary>
+    private void Count()
+    {
+        var now = Environment.TickCount64;
+        if (running.Count > 0 && running.Count == sequencesCounted && now - cachesCounted < 100)
+            return;
+        (sequencesCounted, cachesCounted) = (running.Count, now);
+        var bytes = 0L;
+        foreach (var sequence in running)
+            bytes += sequence.Cache?.Bytes ?? 0;
+        counters.SetCaches(bytes, SequenceMemory.PromisedBytes(running), retained.Bytes, retained.Count);
     }
 
     /// <summary>Ends what was cancelled or has waited too long, and starts waiting sequences while there is room.</summary>
@@ -204,7 +249,7 @@ internal sealed partial class EngineLoop : IDisposable
         }
         catch (Exception e)
         {
-            logger.LogError(e, "A sequence could not be started");
+            LogStartFailed(logger, e);
             queue.Remove(next);
             End(next, Failure(e));
         }
@@ -273,7 +318,7 @@ internal sealed partial class EngineLoop : IDisposable
             }
             catch (Exception e)
             {
-                logger.LogError(e, "Memory for a sequence could not be taken");
+                LogReserveFailed(logger, e);
                 End(sequence, Failure(e));
             }
         }
@@ -309,7 +354,7 @@ internal sealed partial class EngineLoop : IDisposable
         catch (Exception e)
         {
             // A step is a transaction: whoever was in it has an unfinished cache and ends here; nobody else notices.
-            logger.LogError(e, "A step of {Count} sequences failed", planned.Count);
+            LogStepFailed(logger, e, planned.Count);
             foreach (var (sequence, _) in planned.Where(p => running.Contains(p.Sequence)))
                 End(sequence, Failure(e));
         }
@@ -328,7 +373,7 @@ internal sealed partial class EngineLoop : IDisposable
         }
         catch (LocalLlmException e)
         {
-            logger.LogError(e, "A sequence's keys or values cannot be kept");
+            LogCommitFailed(logger, e);
             End(sequence, e);
         }
     }
@@ -399,7 +444,9 @@ internal sealed partial class EngineLoop : IDisposable
         {
             if (options.KeepPromptEnds && options.RetainedConversations > 0 && sequence.SampledTokens == 0 && memory.TryFork(sequence.Cache!) is { } copy)
                 sequence.PromptEnd = retained.Retain([.. sequence.Tokens], copy);
-            if (sequence.SampleNext(logits, tokenizer) is { } reason)
+            var end = sequence.SampleNext(logits, tokenizer);
+            counters.CountToken();
+            if (end is { } reason)
             {
                 // Whoever reads the end finds the sequence's memory and its place in the queue free.
                 var (bytes, tokens) = (sequence.Cache!.Bytes, sequence.Cache.Length);
@@ -410,7 +457,7 @@ internal sealed partial class EngineLoop : IDisposable
         }
         catch (Exception e)
         {
-            logger.LogError(e, "A sequence failed");
+            LogSequenceFailed(logger, e);
             End(sequence, Failure(e));
         }
     }
@@ -455,9 +502,6 @@ internal sealed partial class EngineLoop : IDisposable
         sequence.Cache?.Dispose();
         sequence.Cache = null;
     }
-
-    [LoggerMessage(Level = LogLevel.Debug, Message = "A sequence of {Tokens} tokens was preempted: its cache made way, and it will be computed again")]
-    private static partial void LogPreempted(ILogger logger, int tokens);
 
     private static LocalLlmException Failure(Exception error) =>
         error as LocalLlmException ?? new LocalLlmException("The generation failed in the engine: " + error.Message, error);

@@ -56,6 +56,7 @@ internal sealed class Sequence
     private readonly StopMatcher stops;
     private readonly Sampler sampler;
     private readonly long arrived = Stopwatch.GetTimestamp();
+    private long started;
     private long firstSampled;
     private volatile bool isCancelled;
 
@@ -126,9 +127,9 @@ internal sealed class Sequence
     /// <summary>Tells that it has a cache now, and how many tokens that holds already.</summary>
     public void Start(int cachedTokens)
     {
-        if (!HasStarted)
-            CachedPromptTokens = cachedTokens;
-        HasStarted = true;
+        if (HasStarted)
+            return;
+        (HasStarted, CachedPromptTokens, started) = (true, cachedTokens, Stopwatch.GetTimestamp());
     }
 
     /// <summary>Samples the next token, publishes it and decides whether the sequence has ended.</summary>
@@ -168,6 +169,7 @@ internal sealed class Sequence
             CompletionTokens = SampledTokens,
             KvBytes = kvBytes,
             KvBytesFp16 = kvBytesFp16,
+            QueueTime = Stopwatch.GetElapsedTime(arrived, started),
             TimeToFirstToken = Stopwatch.GetElapsedTime(arrived, firstSampled),
             DecodeTime = Stopwatch.GetElapsedTime(firstSampled),
         }));

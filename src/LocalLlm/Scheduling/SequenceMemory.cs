@@ -24,7 +24,7 @@ internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKv
     {
         var tokens = CollectionsMarshal.AsSpan(sequence.Tokens);
         var target = running.Count == 0 ? sequence.Tokens.Count + 1 : Target(sequence);
-        var promised = running.Where(s => s.IsPrefill).Sum(s => s.Cache!.GrowthBytes(Target(s)));
+        var promised = PromisedBytes(running);
         if (retained.Find(tokens) is var (source, length))
         {
             if (TryDropFor(promised, () => source.Cache.ForkBytes(length, target), source))
@@ -48,10 +48,13 @@ internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKv
         return true;
     }
 
+    /// <summary>Bytes that the prompts under way have still to take, with room for their first tokens.</summary>
+    public static long PromisedBytes(IEnumerable<Sequence> running) => running.Where(s => s.IsPrefill).Sum(s => s.Cache!.GrowthBytes(Target(s)));
+
     /// <summary>True if <see cref="TryStart"/> will succeed once others are preempted, so that preempting them is worth it.</summary>
     public bool FitsWithout(Sequence sequence, IReadOnlyList<Sequence> preempted, IReadOnlyList<Sequence> running)
     {
-        var promised = running.Except(preempted).Where(s => s.IsPrefill).Sum(s => s.Cache!.GrowthBytes(Target(s)));
+        var promised = PromisedBytes(running.Except(preempted));
         var freed = FreedBytes(retained.Caches.Concat(preempted.Select(s => s.Cache!)));
         return Fits(cacheBytes(running.Count == preempted.Count ? sequence.Tokens.Count + 1 : Target(sequence)), promised, freed);
     }

@@ -239,6 +239,53 @@ public sealed partial class EngineLoopTests : IDisposable
         (await ReadAsync(Submit(loop, "x"))).Text.ShouldBe("yz");
     }
 
+    [Fact]
+    public async Task Statistics_DuringAStep_TellWhatRunsAndWaits()
+    {
+        using var gate = new ManualResetEventSlim();
+        using var reached = new SemaphoreSlim(0);
+        beforeStep = _ =>
+        {
+            reached.Release();
+            gate.Wait();
+        };
+        using var loop = Loop(maxSequences: 1, memoryBytes: 4000);
+        var sequences = Enumerable.Range(0, 3).Select(_ => Submit(loop, "w", maxTokens: 2)).ToList();
+        await reached.WaitAsync();
+
+        var during = loop.Statistics();
+        gate.Set();
+        foreach (var sequence in sequences)
+            (await ReadAsync(sequence)).End.Usage.QueueTime.ShouldBeGreaterThanOrEqualTo(TimeSpan.Zero);
+        loop.Dispose();
+        var after = loop.Statistics();
+
+        (during.RunningRequests, during.WaitingRequests, during.MaxSequences, during.KvLimitBytes).ShouldBe((1, 2, 1, 4000L));
+        during.KvUsedBytes.ShouldBe(4);
+        (during.IsStopped, during.Fault).ShouldBe((false, null));
+        (after.RunningRequests, after.WaitingRequests, after.GeneratedTokens, after.KvBytes, after.RetainedKvBytes).ShouldBe((0, 0, 6L, 0L, 0L));
+        (after.IsStopped, after.Fault).ShouldBe((true, null));
+    }
+
+    [Fact]
+    public async Task Statistics_LoopFailed_TellTheFault()
+    {
+        // The clock is asked outside a step, where nothing should fail.
+        var clock = new FakeClock();
+        using var gate = new ManualResetEventSlim();
+        beforeStep = _ => gate.Wait();
+        using var loop = Loop(maxSequences: 1, time: clock);
+        var sequences = new[] { Submit(loop, "a"), Submit(loop, "a") };
+        clock.Failure = new InvalidOperationException("the clock burnt");
+        gate.Set();
+
+        foreach (var sequence in sequences)
+            await Should.ThrowAsync<LocalLlmException>(async () => await ReadAsync(sequence));
+
+        loop.Statistics().IsStopped.ShouldBeTrue();
+        loop.Statistics().Fault.ShouldNotBeNull().ShouldContain("the clock burnt");
+    }
+
     private EngineLoop Loop(int maxSequences = 4, int prefillChunk = 8, int retained = 2, long? memoryBytes = null, int maxQueued = int.MaxValue,
         TimeSpan? maxQueueTime = null, TimeProvider? time = null)
     {

@@ -7,7 +7,10 @@ internal sealed class FakeClock : TimeProvider
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
-    public override long GetTimestamp() => Volatile.Read(ref ticks);
+    /// <summary>What it fails with, if it shall fail.</summary>
+    public Exception? Failure { get; set; }
+
+    public override long GetTimestamp() => Failure is null ? Volatile.Read(ref ticks) : throw Failure;
 
     public void Advance(TimeSpan time) => Interlocked.Add(ref ticks, time.Ticks);
 }
