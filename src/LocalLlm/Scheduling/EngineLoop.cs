@@ -59,9 +59,6 @@ internal sealed record EngineLoopOptions
 /// </summary>
 internal sealed partial class EngineLoop : IDisposable
 {
-    /// <summary>The longest piece of a prompt that attends together: a prompt is cut into these and no others, whatever room a step has.</summary>
-    private const int MostPieceTokens = 256;
-
     private readonly EngineLoopOptions options;
     private readonly StepForward forward;
     private readonly TextTokenizer tokenizer;
@@ -71,6 +68,7 @@ internal sealed partial class EngineLoop : IDisposable
     private readonly SemaphoreSlim work = new(0);
     private readonly PrefixIndex retained;
     private readonly SequenceMemory memory;
+    private readonly StepBuilder builder;
     private readonly Thread thread;
     private readonly Lock stateLock = new();
     private readonly LoopCounters counters = new();
@@ -90,6 +88,7 @@ internal sealed partial class EngineLoop : IDisposable
         retained = new PrefixIndex((int)Math.Min(int.MaxValue, 2L * options.RetainedConversations));
         queue = new SequenceQueue(options.Time);
         memory = new SequenceMemory(options.Pool, retained, options.CreateCache, options.CacheBytes);
+        builder = new StepBuilder(options.PrefillChunkTokens, options.Device);
         thread = new Thread(Run) { IsBackground = true, Name = "LocalLlm engine" };
         thread.Start();
     }
@@ -329,16 +328,15 @@ internal sealed partial class EngineLoop : IDisposable
 
     private void Step()
     {
-        var demands = running.ConvertAll(Demand);
+        var demands = running.ConvertAll(builder.Demand);
         var counts = StepPlanner.Plan(CollectionsMarshal.AsSpan(demands), options.PrefillChunkTokens);
         var planned = Reserve([.. running.Zip(counts).Where(p => p.Second > 0)]);
-        steps++;
         if (planned.Count == 0)
             return; // all of them were preempted for those that this step left out
         try
         {
             using var scope = NewDisposeScope();
-            var (batch, sampling) = Pack(planned);
+            var (batch, sampling) = builder.Pack(planned, ++steps);
             using var logits = forward(batch);
             foreach (var (slice, (sequence, _)) in batch.Slices.Zip(planned))
                 CommitOrEnd(slice, sequence);
@@ -376,65 +374,6 @@ internal sealed partial class EngineLoop : IDisposable
             LogCommitFailed(logger, e);
             End(sequence, e);
         }
-    }
-
-    private SequenceDemand Demand(Sequence sequence) => sequence.IsPrefill
-        ? new SequenceDemand(sequence.PendingTokens, true, sequence.LastStep, [.. Segments(sequence, Math.Min(sequence.PendingTokens, options.PrefillChunkTokens)).Select(s => s.Count)])
-        : new SequenceDemand(sequence.PendingTokens, false);
-
-    /// <summary>
-    /// How a sequence's next tokens are cut, so that their numbers depend on the sequence alone and not on what a step leaves it: a prompt where its cache changes, and where
-    /// a piece would be long; generated tokens one by one.
-    /// </summary>
-    private List<AppendSegment> Segments(Sequence sequence, int count)
-    {
-        // A segment more than can be taken, for the last one of a plan ends where the plan does.
-        var pending = Math.Min(sequence.PendingTokens, count + LongestPiece);
-        var sizes = sequence.IsGenerated
-            ? Enumerable.Repeat(1, count)
-            : StepPlanner.Pieces(sequence.Cache!.PlanAppend(pending).Segments.Select(s => s.Count), LongestPiece);
-        var segments = new List<AppendSegment>();
-        var start = 0;
-        foreach (var size in sizes)
-        {
-            if (start + size > count)
-                break;
-            segments.Add(new AppendSegment(start, size));
-            start += size;
-        }
-
-        return segments;
-    }
-
-    private int LongestPiece => Math.Min(MostPieceTokens, options.PrefillChunkTokens);
-
-    /// <summary>Builds the batch; the sequences whose last pending token is in it want logits, in the order of the rows.</summary>
-    private (StepBatch Batch, List<Sequence> Sampling) Pack(List<(Sequence Sequence, int Count)> planned)
-    {
-        var rows = planned.Sum(p => p.Count);
-        var (ids, positions) = (new long[rows], new long[rows]);
-        var logitRows = new List<long>();
-        var sampling = new List<Sequence>();
-        var slices = new List<StepSlice>();
-        var row = 0;
-        foreach (var (sequence, count) in planned)
-        {
-            var length = sequence.Cache!.Length;
-            slices.Add(new StepSlice(sequence.Cache, row, count, sequence.Cache.PlanAppend(count) with { Segments = Segments(sequence, count) }));
-            sequence.LastStep = steps;
-            for (var i = 0; i < count; i++, row++)
-                (ids[row], positions[row]) = (sequence.Tokens[length + i], length + i);
-            if (sequence.SamplesAfter(count))
-            {
-                logitRows.Add(row - 1);
-                sampling.Add(sequence);
-            }
-        }
-
-        var generated = new GeneratedRows(planned.Where(p => p.Sequence.IsGenerated).Sum(p => p.Count), sampling.Count(s => s.IsGenerated));
-        var batch = new StepBatch(tensor(ids, device: options.Device), tensor(positions, device: options.Device),
-            tensor(logitRows.ToArray(), dtype: int64, device: options.Device), slices) { Generated = generated };
-        return (batch, sampling);
     }
 
     /// <summary>Samples a sequence's next token and ends the sequence if it is the last. A failure here concerns this sequence only.</summary>
