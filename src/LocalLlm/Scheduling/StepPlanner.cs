@@ -12,7 +12,7 @@ internal static class StepPlanner
 {
     /// <summary>
     /// Every decoding sequence gets its one token; the prompts share <paramref name="prefillTokens"/> evenly, in whole pieces, what one leaves going to the others.
-    /// Where there are not enough for all, those go first that have waited longest.
+    /// Where there are not enough for all, those go first that have waited longest: each has its turn after at most as many steps as there are prompts.
     /// </summary>
     /// <param name="demands">The running sequences, in order of arrival.</param>
     /// <param name="prefillTokens">The most prompt tokens of a step, at least 1 and no less than any piece.</param>
@@ -33,10 +33,19 @@ internal static class StepPlanner
         var pending = demands.ToArray();
         prompts.Sort((a, b) => (pending[a].PendingTokens, a).CompareTo((pending[b].PendingTokens, b)));
         var left = prefillTokens;
+        if (prompts.Count > 0)
+        {
+            var first = prompts.MinBy(i => (pending[i].LastStep, i));
+            counts[first] = NextPiece(pending[first], 0);
+            left -= counts[first];
+        }
+
         for (var n = 0; n < prompts.Count; n++)
         {
-            counts[prompts[n]] = WholePieces(pending[prompts[n]], left / (prompts.Count - n));
-            left -= counts[prompts[n]];
+            var i = prompts[n];
+            left += counts[i];
+            counts[i] = Math.Max(counts[i], WholePieces(pending[i], left / (prompts.Count - n)));
+            left -= counts[i];
         }
 
         // What the shares were too small for, piece by piece: first those that got nothing, and have got nothing for the longest time.
