@@ -24,6 +24,7 @@ internal static class ConstraintCases
         ("long strings", () => Object(("title", Text()), ("body", Text())), r => $$"""{"title": "{{Sentence(r, 10)}}", "body": "{{Sentence(r, 250)}}"}"""),
         ("maxLength", () => Object(("title", Text(80)), ("body", Text(2000))), r => $$"""{"title": "{{Sentence(r, 5)}}", "body": "{{Sentence(r, 120)}}"}"""),
         ("minLength", () => Object(("title", Text(80, 20)), ("body", Text(400, 100))), r => $$"""{"title": "{{Sentence(r, 8)}}", "body": "{{Sentence(r, 35)}}"}"""),
+        ("pattern", () => Object(("code", Letters(400))), r => $$"""{"code": "{{string.Concat(Sentence(r, 60).Where(char.IsAsciiLetter))}}"}"""),
         ("numbers", () => Object(("values", Array(JsonGrammar.Number))),
             r => $$"""{"values": [{{Join(r, 100, () => (r.NextDouble() * 1000).ToString("F3", CultureInfo.InvariantCulture))}}]}"""),
         ("any JSON", () => JsonGrammar.Object, r => $$"""{"a": {{FlatText(r)}}, "list": [1, 2.5, null, true, {{FlatText(r)}}], "text": "{{Sentence(r, 30)}}"}"""),
@@ -51,6 +52,12 @@ internal static class ConstraintCases
         0,
         [.. Enumerable.Range(0, most + 1).Select(n => n == most ? [] : new[] { new CharEdge(0, 0xD7FF, n + 1), new CharEdge(0xE000, 0x10FFFF, n + 1) })],
         [.. Enumerable.Range(0, most + 1).Select(n => n >= least)]));
+
+    /// <summary>Strings of one to so many letters: [A-Za-z]{1,most}.</summary>
+    private static JsonStringNode Letters(int most) => new(new CharDfa(
+        0,
+        [.. Enumerable.Range(0, most + 1).Select(n => n == most ? [] : new[] { new CharEdge('A', 'Z', n + 1), new CharEdge('a', 'z', n + 1) })],
+        [.. Enumerable.Range(0, most + 1).Select(n => n > 0)]));
 
     private static string Sentence(Random random, int words) => string.Join(' ', Enumerable.Range(0, words).Select(_ => Words[random.Next(Words.Length)]));
 

@@ -171,6 +171,31 @@ public class CompiledGrammarTests
     }
 
     [Fact]
+    public void Mask_EndTokenThatIsText_IsNeverText()
+    {
+        var vocabulary = ConstraintVocabulary.Create(Tokens(), [Control], ['b'], 258);
+        var constraint = CompiledGrammar.Create(new TextNode(CharDfas.FromStrings(["ab", "ac"])), vocabulary).Start();
+
+        constraint.Accept('a');
+
+        Allowed(constraint, vocabulary).ShouldBe(['c']);
+        constraint.Accept('c');
+        Allowed(constraint, vocabulary).ShouldBe(['b']);
+    }
+
+    [Fact]
+    public void Mask_TokenOfTheNodeThatIsText_IsTakenEitherWay()
+    {
+        var vocabulary = Vocabulary();
+        var grammar = GrammarNode.Choice(GrammarNode.Sequence(new TokenNode('a'), GrammarNode.Literal("1")), GrammarNode.Literal("a2"));
+        var constraint = CompiledGrammar.Create(grammar, vocabulary).Start();
+
+        constraint.Accept('a');
+
+        Allowed(constraint, vocabulary).ShouldBe(['1', '2']);
+    }
+
+    [Fact]
     public void Accept_EndToken_LeavesEndTokensAlone()
     {
         var vocabulary = Vocabulary();

@@ -58,7 +58,11 @@ internal static class ConstrainedText
             for (var id = 0; id < logits.Length; id++)
                 logits[id] = random.NextSingle() + weight(id);
             constraint.Mask(logits);
-            var best = Enumerable.Range(0, logits.Length).MaxBy(id => logits[id] + (vocabulary.EndIds.Contains(id) ? 100 : 0));
+            foreach (var id in vocabulary.EndIds)
+                logits[id] += 100;
+            var best = 0;
+            for (var id = 1; id < logits.Length; id++)
+                best = logits[id] > logits[best] ? id : best;
             logits[best].ShouldNotBe(float.NegativeInfinity);
             constraint.Accept(best);
             if (vocabulary.EndIds.Contains(best))

@@ -44,7 +44,7 @@ public class PlainTokenTests
         var texts = Enumerable.Range(0, 300).Select(_ => string.Concat(Enumerable.Range(0, random.Next(2, 5)).Select(_ => pieces[random.Next(pieces.Length)])));
         var vocabulary = Vocabulary([.. texts.Distinct()]);
         var grammar = CompiledGrammar.Create(GrammarNode.Sequence(value, GrammarNode.Literal(",")), vocabulary);
-        for (var run = 0; run < 30; run++)
+        for (var run = 0; run < 6; run++)
         {
             var taken = new List<int>();
             for (var step = 0; step < 5; step++)

@@ -21,7 +21,7 @@ public class TokenizerConstraintTests
         string[] choices = ["yes", "no", "it depends", "yesterday", "Grüße!", " leading space"];
         var grammar = CompiledGrammar.Create(new TextNode(CharDfas.FromStrings(choices)), vocabulary);
         var seen = new HashSet<string>();
-        for (var seed = 0; seed < 40; seed++)
+        for (var seed = 0; seed < 20; seed++)
             seen.Add(Generate(grammar.Start(), vocabulary, tokenizer, new Random(seed), 100, _ => 0)!);
 
         seen.ShouldBeSubsetOf(choices);
@@ -38,7 +38,7 @@ public class TokenizerConstraintTests
         var weights = Enumerable.Range(0, vocabulary.LogitCount)
             .Select(id => vocabulary.IsText(id) && vocabulary.Bytes(id).IndexOfAny("\"}]:"u8) >= 0 ? 0.4f + 0.2f * (id % 3) : 0).ToArray();
         var ended = 0;
-        for (var seed = 0; seed < 20; seed++)
+        for (var seed = 0; seed < 8; seed++)
         {
             if (Generate(grammar.Start(), vocabulary, tokenizer, new Random(seed), 300, id => weights[id]) is not { } text)
                 continue;
@@ -47,7 +47,7 @@ public class TokenizerConstraintTests
             document.RootElement.ValueKind.ShouldBe(JsonValueKind.Object);
         }
 
-        ended.ShouldBeGreaterThan(5);
+        ended.ShouldBeGreaterThan(2);
     }
 
     [Theory]
