@@ -1,6 +1,8 @@
 using LocalLlm.Batching;
 using LocalLlm.Interop;
 using LocalLlm.Sampling;
+using LocalLlm.Sampling.Constraints;
+using LocalLlm.Sampling.Constraints.Automata;
 using LocalLlm.Scheduling;
 using LocalLlm.Tokenization;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -240,6 +242,45 @@ public sealed partial class EngineLoopTests : IDisposable
     }
 
     [Fact]
+    public async Task Run_Constraint_GivesATextOfItAndEnds()
+    {
+        using var loop = Loop();
+        var grammar = CompiledGrammar.Create(
+            new TextNode(CharDfas.FromStrings(["cow", "owl"])), ConstraintVocabulary.Create(tokenizer, [End], Vocabulary));
+
+        // After n the model wants o, after j it wants k, which is in neither.
+        var (n, j, free) = (Submit(loop, "n", constraint: grammar.Start()), Submit(loop, "j", constraint: grammar.Start()), Submit(loop, "w"));
+
+        (await ReadAsync(n)).Text.ShouldBe("owl");
+        var (text, end) = await ReadAsync(j);
+        (text, end.FinishReason, end.Usage.CompletionTokens).ShouldBe(("cow", FinishReason.Stop, 4));
+        (await ReadAsync(free)).Text.ShouldBe("xyz");
+    }
+
+    [Fact]
+    public async Task Run_ConstraintWithStopAndLimit_AreBothKept()
+    {
+        using var loop = Loop();
+        var grammar = CompiledGrammar.Create(GrammarNode.Literal("cowbell"), ConstraintVocabulary.Create(tokenizer, [End], Vocabulary));
+
+        (await ReadAsync(Submit(loop, "a", stops: ["b"], constraint: grammar.Start()))).Text.ShouldBe("cow");
+        (await ReadAsync(Submit(loop, "a", maxTokens: 2, constraint: grammar.Start()))).End.FinishReason.ShouldBe(FinishReason.Length);
+    }
+
+    [Fact]
+    public async Task Run_ConstraintThatFails_EndsItsSequenceAlone()
+    {
+        using var loop = Loop();
+        // There are no tokens for what comes after the c.
+        var grammar = CompiledGrammar.Create(GrammarNode.Literal("c!"), ConstraintVocabulary.Create(tokenizer, [End], Vocabulary));
+
+        var (constrained, free) = (Submit(loop, "a", constraint: grammar.Start()), Submit(loop, "m"));
+
+        (await Should.ThrowAsync<LocalLlmException>(async () => await ReadAsync(constrained))).Message.ShouldContain("no tokens");
+        (await ReadAsync(free)).Text.ShouldBe("nopqrstuvwxyz");
+    }
+
+    [Fact]
     public async Task Statistics_DuringAStep_TellWhatRunsAndWaits()
     {
         using var gate = new ManualResetEventSlim();
@@ -317,7 +358,8 @@ public sealed partial class EngineLoopTests : IDisposable
         tokenizer, NullLogger.Instance);
     }
 
-    private Sequence Submit(EngineLoop loop, string prompt, int maxTokens = 1000, string[]? stops = null, int priority = 0)
+    private Sequence Submit(
+        EngineLoop loop, string prompt, int maxTokens = 1000, string[]? stops = null, int priority = 0, TokenConstraint? constraint = null)
     {
         var ids = tokenizer.Encode(prompt);
         var sequence = new Sequence(
@@ -331,6 +373,7 @@ public sealed partial class EngineLoopTests : IDisposable
                 StopSequences = stops ?? [],
                 EndIds = new HashSet<int> { End },
                 VisibleSpecialIds = new HashSet<int>(),
+                Constraint = constraint,
             },
             tokenizer);
         loop.Submit(sequence);

@@ -4,8 +4,8 @@ using LocalLlm.Tokenization;
 namespace LocalLlm.Sampling.Constraints;
 
 /// <summary>
-/// A model's tokens as constraints see them: what each adds to the decoded text, arranged for fast masks. Every added token of a tokenizer counts
-/// as a control token: no text spells it, only a <see cref="TokenNode"/> or a <see cref="FreeTextNode"/> reaches it. Ids that stand for nothing, and
+/// A model's tokens as constraints see them: what each adds to the decoded text, arranged for fast masks. Every added token of a tokenizer, and every
+/// token that ends the output, counts as a control token: no text spells it, only a <see cref="TokenNode"/> or a <see cref="FreeTextNode"/> reaches it. Ids that stand for nothing, and
 /// logits beyond the vocabulary, are never reached. One for each tokenizer, immutable and safe for concurrent use.
 /// </summary>
 internal sealed class ConstraintVocabulary
@@ -24,11 +24,12 @@ internal sealed class ConstraintVocabulary
     {
         (this.bytes, this.firstBytes, this.stripped, this.stripCount) = (bytes, firstBytes, stripped, stripCount);
         LogitCount = logitCount;
-        isControl = new bool[bytes.Length];
-        foreach (var id in controlIds)
-            isControl[id] = true;
-        ControlIds = [.. controlIds.Where(id => id < logitCount)];
         EndIds = endIds.Where(id => id >= 0 && id < logitCount).ToHashSet();
+        // A token that ends the output cannot be part of its text, whatever the tokenizer calls it.
+        ControlIds = [.. controlIds.Union(EndIds).Where(id => id < Math.Min(logitCount, bytes.Length))];
+        isControl = new bool[bytes.Length];
+        foreach (var id in controlIds.Concat(ControlIds))
+            isControl[id] = true;
         Tries = new TokenTries(TextTokens(id => bytes[id]), logitCount);
     }
 

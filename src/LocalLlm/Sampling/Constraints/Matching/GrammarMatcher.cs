@@ -114,13 +114,15 @@ internal sealed class GrammarMatcher
         return state;
     }
 
-    /// <summary>The state after a token of a text that has begun; null if it cannot come next.</summary>
+    /// <summary>The state after a token; null if it cannot come next.</summary>
     /// <param name="state">The state before it.</param>
     /// <param name="id">The token.</param>
     /// <param name="text">What it adds to the text; empty for a control token.</param>
     public MatcherState? StepToken(MatcherState state, int id, ReadOnlySpan<byte> text)
     {
         var spelled = vocabulary.IsText(id) ? Step(state, text) : null;
+        if (!state.TakesControlTokens)
+            return spelled;
         Begin();
         foreach (var (machine, number, frame) in state.Configurations)
             StepControl(machine, number, frame, id);

@@ -1,3 +1,5 @@
+using LocalLlm.Sampling.Constraints.Machines;
+
 namespace LocalLlm.Sampling.Constraints.Matching;
 
 /// <summary>
@@ -17,6 +19,9 @@ internal sealed class MatcherState(Configuration[] configurations, bool mayEnd, 
 
     /// <summary>Within a single terminal, which cannot end here: a walk goes on in that terminal alone.</summary>
     public bool IsWithinTerminal { get; } = !mayEnd && configurations is [var only] && !only.Machine.IsAccepting(only.State);
+
+    /// <summary>Whether a token may lead on by its id, not by its text alone.</summary>
+    public bool TakesControlTokens { get; } = Array.Exists(configurations, c => c.Machine is TokenMachine or FreeTextMachine);
 
     /// <summary>Transitions by byte, as far as they are known.</summary>
     public MatcherState?[]? Next { get; set; }
