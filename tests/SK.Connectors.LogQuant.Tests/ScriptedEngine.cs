@@ -54,6 +54,11 @@ internal sealed class ScriptedEngine(params IEnumerable<GenerationUpdate>[] scri
         }
     }
 
+    /// <summary>What it says of itself.</summary>
+    public EngineStatistics? Statistics { get; set; }
+
+    public EngineStatistics? GetStatistics() => Statistics;
+
     /// <summary>Requests whose answer came to its end, or that the reader gave up.</summary>
     public int EndedRequests { get; private set; }
 
@@ -75,6 +80,7 @@ internal static class Script
         ReasoningTokens = 4,
         KvBytes = 5_000,
         KvBytesFp16 = 40_000,
+        QueueTime = TimeSpan.FromMilliseconds(12),
         TimeToFirstToken = TimeSpan.FromMilliseconds(30),
         DecodeTime = TimeSpan.FromSeconds(2),
     };

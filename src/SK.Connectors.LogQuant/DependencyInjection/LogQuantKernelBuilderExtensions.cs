@@ -1,5 +1,6 @@
 using LocalLlm;
 using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Configuration;
 using SK.Connectors.LogQuant;
 using SK.Connectors.LogQuant.DependencyInjection;
 
@@ -184,6 +185,50 @@ public static class LogQuantKernelBuilderExtensions
     {
         ArgumentNullException.ThrowIfNull(builder);
         ServiceRegistration.AddChatClient(builder.Services, engineFactory, serviceId);
+        return builder;
+    }
+
+    /// <summary>Adds the engine (<see cref="ILlmEngine"/>) of a local model, for services that are given it later or for use by itself.</summary>
+    /// <param name="builder">Where to register.</param>
+    /// <param name="configuration">A section whose keys are the properties of <see cref="LlmEngineOptions"/>. What is wrong, unknown keys
+    /// included, is told when a host starts, else on first use.</param>
+    /// <param name="serviceId">The key of the registrations, or null for unkeyed ones.</param>
+    /// <returns>The same, for chaining.</returns>
+    public static IKernelBuilder AddLogQuantEngine(this IKernelBuilder builder, IConfiguration configuration, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        EngineRegistration.Add(builder.Services, configuration, serviceId);
+        return builder;
+    }
+
+    /// <summary>Adds <see cref="LogQuantChatCompletionService"/> over a local model, as chat completion and as text generation.</summary>
+    /// <param name="builder">Where to register.</param>
+    /// <param name="configuration">A section whose keys are the properties of <see cref="LlmEngineOptions"/>. What is wrong, unknown keys
+    /// included, is told when a host starts, else on first use.</param>
+    /// <param name="serviceId">The key of the registrations, or null for unkeyed ones.</param>
+    /// <returns>The same, for chaining.</returns>
+    public static IKernelBuilder AddLogQuantChatCompletion(this IKernelBuilder builder, IConfiguration configuration, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        EngineRegistration.Add(builder.Services, configuration, serviceId);
+        ServiceRegistration.AddChatCompletion(builder.Services, ServiceRegistration.Registered(serviceId), serviceId);
+        return builder;
+    }
+
+    /// <summary>
+    /// Adds an <see cref="IChatClient"/> over a local model: <see cref="LogQuantChatClient"/> with
+    /// function invocation that knows the kernel, telemetry and logging.
+    /// </summary>
+    /// <param name="builder">Where to register.</param>
+    /// <param name="configuration">A section whose keys are the properties of <see cref="LlmEngineOptions"/>. What is wrong, unknown keys
+    /// included, is told when a host starts, else on first use.</param>
+    /// <param name="serviceId">The key of the registrations, or null for unkeyed ones.</param>
+    /// <returns>The same, for chaining.</returns>
+    public static IKernelBuilder AddLogQuantChatClient(this IKernelBuilder builder, IConfiguration configuration, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        EngineRegistration.Add(builder.Services, configuration, serviceId);
+        ServiceRegistration.AddChatClient(builder.Services, ServiceRegistration.Registered(serviceId), serviceId);
         return builder;
     }
 }

@@ -1,4 +1,5 @@
 using LocalLlm;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using SK.Connectors.LogQuant;
 using SK.Connectors.LogQuant.DependencyInjection;
@@ -68,6 +69,20 @@ public static class LogQuantKernelServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(services);
         ServiceRegistration.AddChatCompletion(services, engineFactory, serviceId);
+        return services;
+    }
+
+    /// <summary>Adds <see cref="LogQuantChatCompletionService"/> over a local model, as chat completion and as text generation.</summary>
+    /// <param name="services">Where to register.</param>
+    /// <param name="configuration">A section whose keys are the properties of <see cref="LlmEngineOptions"/>. What is wrong, unknown keys
+    /// included, is told when a host starts, else on first use.</param>
+    /// <param name="serviceId">The key of the registrations, or null for unkeyed ones.</param>
+    /// <returns>The same, for chaining.</returns>
+    public static IServiceCollection AddLogQuantChatCompletion(this IServiceCollection services, IConfiguration configuration, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        EngineRegistration.Add(services, configuration, serviceId);
+        ServiceRegistration.AddChatCompletion(services, ServiceRegistration.Registered(serviceId), serviceId);
         return services;
     }
 }

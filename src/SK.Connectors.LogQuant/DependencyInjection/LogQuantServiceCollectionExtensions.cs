@@ -1,5 +1,6 @@
 using LocalLlm;
 using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Configuration;
 using SK.Connectors.LogQuant;
 using SK.Connectors.LogQuant.DependencyInjection;
 
@@ -131,6 +132,36 @@ public static class LogQuantServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(services);
         ServiceRegistration.AddChatClient(services, engineFactory, serviceId);
+        return services;
+    }
+
+    /// <summary>Adds the engine (<see cref="ILlmEngine"/>) of a local model, for services that are given it later or for use by itself.</summary>
+    /// <param name="services">Where to register.</param>
+    /// <param name="configuration">A section whose keys are the properties of <see cref="LlmEngineOptions"/>. What is wrong, unknown keys
+    /// included, is told when a host starts, else on first use.</param>
+    /// <param name="serviceId">The key of the registrations, or null for unkeyed ones.</param>
+    /// <returns>The same, for chaining.</returns>
+    public static IServiceCollection AddLogQuantEngine(this IServiceCollection services, IConfiguration configuration, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        EngineRegistration.Add(services, configuration, serviceId);
+        return services;
+    }
+
+    /// <summary>
+    /// Adds an <see cref="IChatClient"/> over a local model: <see cref="LogQuantChatClient"/> with
+    /// function invocation that knows the kernel, telemetry and logging.
+    /// </summary>
+    /// <param name="services">Where to register.</param>
+    /// <param name="configuration">A section whose keys are the properties of <see cref="LlmEngineOptions"/>. What is wrong, unknown keys
+    /// included, is told when a host starts, else on first use.</param>
+    /// <param name="serviceId">The key of the registrations, or null for unkeyed ones.</param>
+    /// <returns>The same, for chaining.</returns>
+    public static IServiceCollection AddLogQuantChatClient(this IServiceCollection services, IConfiguration configuration, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        EngineRegistration.Add(services, configuration, serviceId);
+        ServiceRegistration.AddChatClient(services, ServiceRegistration.Registered(serviceId), serviceId);
         return services;
     }
 }

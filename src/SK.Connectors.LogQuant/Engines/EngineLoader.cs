@@ -12,10 +12,11 @@ internal delegate Task<ILlmEngine> EngineLoader(
 internal static class EngineLoaders
 {
     /// <summary>Loads a model folder.</summary>
-    public static EngineLoader Default { get; } = static async (options, loggerFactory, cancellationToken) =>
+    /// <param name="progress">Told of every step of the load.</param>
+    public static EngineLoader Reporting(IProgress<LoadProgress>? progress) => async (options, loggerFactory, cancellationToken) =>
     {
         var logger = loggerFactory?.CreateLogger(typeof(EngineLoaders)) ?? NullLogger.Instance;
         Log.LoadingModel(logger, options.ModelPath);
-        return await LlmEngine.LoadAsync(options, progress: null, loggerFactory, cancellationToken).ConfigureAwait(false);
+        return await LlmEngine.LoadAsync(options, progress, loggerFactory, cancellationToken).ConfigureAwait(false);
     };
 }

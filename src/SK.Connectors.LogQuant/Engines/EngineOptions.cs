@@ -15,11 +15,18 @@ internal static class EngineOptions
     public static void CopyTo(this LlmEngineOptions source, LlmEngineOptions target)
     {
         var snapshot = Snapshot(source);
-        foreach (var property in typeof(LlmEngineOptions).GetProperties())
-        {
-            if (property is { CanRead: true, CanWrite: true })
-                property.SetValue(target, property.GetValue(snapshot));
-        }
+        target.ModelPath = snapshot.ModelPath;
+        target.ModelId = snapshot.ModelId;
+        target.Device = snapshot.Device;
+        target.LibTorchPath = snapshot.LibTorchPath;
+        target.WeightType = snapshot.WeightType;
+        target.ContextTokens = snapshot.ContextTokens;
+        target.MaxSequences = snapshot.MaxSequences;
+        target.PrefillChunkTokens = snapshot.PrefillChunkTokens;
+        target.ToolCallFormat = snapshot.ToolCallFormat;
+        target.KvCache = snapshot.KvCache;
+        target.AttentionBackend = snapshot.AttentionBackend;
+        target.Threads = snapshot.Threads;
     }
 
     /// <summary>The name by which the engine will report its model, known before it is loaded.</summary>

@@ -1,11 +1,14 @@
 using System.Runtime.CompilerServices;
 using LocalLlm;
+using SK.Connectors.LogQuant.Hosting;
+using SK.Connectors.LogQuant.Telemetry;
 
 namespace SK.Connectors.LogQuant.Engines;
 
 /// <summary>
 /// An engine that loads on first use and that a container can own, whether it is disposed of synchronously or not. Loading starts once
-/// however many requests wait for it; a failed load is tried again by the next request.
+/// however many requests wait for it; a failed load is tried again by the next request. Its requests pass a gate, so that they can be drained,
+/// and are measured.
 /// </summary>
 internal sealed class LazyLlmEngine : ILlmEngine, IDisposable
 {
@@ -22,6 +25,36 @@ internal sealed class LazyLlmEngine : ILlmEngine, IDisposable
 
     /// <summary>Owns an engine that is loaded already.</summary>
     public LazyLlmEngine(ILlmEngine engine) : this(engine.Model.ModelId, _ => Task.FromResult(engine)) => _loading = Task.FromResult(engine);
+
+    /// <summary>What its requests pass through.</summary>
+    public RequestGate Gate { get; } = new();
+
+    /// <summary>What measures its loads and requests; null if nothing does.</summary>
+    public EngineTelemetry? Telemetry { get; init; }
+
+    /// <summary>How far its load has come; null if that is not told.</summary>
+    public LoadProgressLog? Progress { get; init; }
+
+    /// <summary>How far it is from answering.</summary>
+    public EngineState State
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _isDisposed ? EngineState.Disposed : _loading switch
+                {
+                    null => EngineState.NotLoaded,
+                    { IsCompletedSuccessfully: true } => EngineState.Ready,
+                    { IsCompleted: true } => EngineState.LoadFailed,
+                    _ => EngineState.Loading,
+                };
+            }
+        }
+    }
+
+    /// <summary>Why the last load failed; null if it did not.</summary>
+    public Exception? LoadError => Volatile.Read(ref _loading)?.Exception?.GetBaseException();
 
     /// <summary>Known at once.</summary>
     public string ModelId => LoadedModel?.ModelId ?? _modelId;
@@ -47,17 +80,68 @@ internal sealed class LazyLlmEngine : ILlmEngine, IDisposable
         {
             ObjectDisposedException.ThrowIf(_isDisposed, this);
             if (_loading is null or { IsFaulted: true } or { IsCanceled: true })
-                _loading = Task.Run(() => _load(_disposal.Token));
+                _loading = Task.Run(LoadAsync);
             return _loading.WaitAsync(cancellationToken);
         }
     }
 
+    private Task<ILlmEngine> LoadAsync() =>
+        Telemetry is null ? _load(_disposal.Token) : Telemetry.LoadAsync(ModelId, () => _load(_disposal.Token));
+
     public async IAsyncEnumerable<GenerationUpdate> GenerateAsync(
         GenerationRequest request, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        var engine = await LoadedAsync(cancellationToken).ConfigureAwait(false);
-        await foreach (var update in engine.GenerateAsync(request, cancellationToken).ConfigureAwait(false))
-            yield return update;
+        Gate.Enter();
+        var measured = Telemetry?.Begin(request);
+        try
+        {
+            using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, Gate.Aborted);
+            IAsyncEnumerator<GenerationUpdate>? updates = null;
+            try
+            {
+                while (true)
+                {
+                    try
+                    {
+                        updates ??= (await LoadedAsync(stop.Token).ConfigureAwait(false)).GenerateAsync(request, stop.Token).GetAsyncEnumerator(stop.Token);
+                        if (!await updates.MoveNextAsync().ConfigureAwait(false))
+                            break;
+                    }
+                    catch (OperationCanceledException e) when (Gate.Aborted.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+                    {
+                        var error = new LocalLlmException("The application was shut down before the answer was complete "
+                            + $"({nameof(LogQuantShutdownOptions)}.{nameof(LogQuantShutdownOptions.GracePeriod)} was over).", e);
+                        measured?.Fail(ModelId, error);
+                        throw error;
+                    }
+                    catch (Exception e)
+                    {
+                        measured?.Fail(ModelId, e);
+                        throw;
+                    }
+
+                    if (updates.Current is GenerationCompleted completed)
+                        measured?.Complete(ModelId, completed);
+                    yield return updates.Current;
+                }
+            }
+            finally
+            {
+                if (updates is not null)
+                    await updates.DisposeAsync().ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            measured?.Abandon(ModelId);
+            Gate.Leave();
+        }
+    }
+
+    public EngineStatistics? GetStatistics()
+    {
+        var loading = Volatile.Read(ref _loading);
+        return loading is { IsCompletedSuccessfully: true } ? loading.Result.GetStatistics() : null;
     }
 
     public async ValueTask DisposeAsync()
@@ -79,6 +163,7 @@ internal sealed class LazyLlmEngine : ILlmEngine, IDisposable
                 await loading.Result.DisposeAsync().ConfigureAwait(false);
         }
         _disposal.Dispose();
+        Gate.Dispose();
     }
 
     /// <summary>For containers that are disposed of synchronously.</summary>
