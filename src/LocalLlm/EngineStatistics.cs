@@ -15,16 +15,22 @@ public sealed record EngineStatistics
     /// <summary>Bytes that the KV caches of running requests hold; pages shared with retained conversations count here as well.</summary>
     public long KvBytes { get; init; }
 
-    /// <summary>Bytes set aside for running requests at their longest.</summary>
+    /// <summary>Bytes that the prompts under way have still to take; nobody else starts on them.</summary>
     public long ReservedKvBytes { get; init; }
 
-    /// <summary>Bytes that the caches of retained conversations hold; pages shared between them count in each.</summary>
+    /// <summary>Bytes that all caches hold, running and retained; shared pages count once. Never more than <see cref="KvLimitBytes"/>.</summary>
+    public long KvUsedBytes { get; init; }
+
+    /// <summary>Times since the engine was loaded that a request's cache made way for others and was computed again.</summary>
+    public long Preemptions { get; init; }
+
+    /// <summary>Bytes that the caches of retained conversations hold; pages shared between them count once.</summary>
     public long RetainedKvBytes { get; init; }
 
     /// <summary>Caches that are retained for a follow-up turn: of a conversation, the end of its last prompt and the end of its last turn.</summary>
     public int RetainedCaches { get; init; }
 
-    /// <summary>Bytes for all caches; null for no limit.</summary>
+    /// <summary>The most bytes of all caches.</summary>
     public long? KvLimitBytes { get; init; }
 
     /// <summary>Tokens sampled since the engine was loaded.</summary>

@@ -78,7 +78,7 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
         {
             model = DecoderModel.Load(folder, device, options.WeightType, options.ContextTokens, progress, team, cancellationToken);
             if (model.RowKernels is { } kernels)
-                LogKernels(logger, kernels.Path, team!.Threads, kernels.MaxRows);
+                LogKernels(logger, kernels.Path, team!.Threads, kernels.ForGenerated ? "ours" : "torch's", kernels.ForPrompts ? "ours" : "torch's");
             return Create(options, folder, tokenizer!, chat, embedding, model, team, logger);
         }
         catch
@@ -94,7 +94,9 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
     {
         var config = model.Config;
         var useKernels = team is not null && options.AttentionBackend != AttentionBackend.Torch;
-        var caches = new KvCacheFactory(options.KvCache, new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device), useKernels);
+        var memoryBytes = FreeMemory.Resolve(options.KvCache.MemoryBytes, model.Device);
+        var pool = new KvPool(memoryBytes);
+        var caches = new KvCacheFactory(options.KvCache, new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device), useKernels, pool);
         var info = new LlmModelInfo
         {
             ModelId = options.ModelId ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(folder.FolderPath)),
@@ -107,8 +109,9 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
         };
         var endIds = folder.EosTokenIds.Concat(tokenizer.EosId is { } eos ? [eos] : []).ToHashSet();
         var prompts = new PromptEncoder(tokenizer, chat, folder.Generation?.Sampling ?? new SamplingOptions(), endIds, info.ContextTokens, config.VocabSize, caches,
-            options.KvCache.MemoryBytes, TimeProvider.System);
+            memoryBytes, TimeProvider.System);
         LogLoaded(logger, info.ModelId, info.Architecture, info.ParameterCount / 1e6, info.Device, info.ContextTokens, options.KvCache.Kind);
+        LogMemory(logger, memoryBytes / (double)(1 << 20), caches.PeakBytesFor(info.ContextTokens) / (double)(1 << 20));
         LogAttention(logger, useKernels ? $"CPU kernels, {AttentionKernel.Best.Path}" : "torch operations");
         IAttentionBackend attention = useKernels ? new CpuAttention(team!) : new TorchAttention();
         var loop = new EngineLoop(
@@ -117,9 +120,11 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
                 MaxSequences = options.MaxSequences,
                 PrefillChunkTokens = options.PrefillChunkTokens,
                 RetainedConversations = options.KvCache.RetainedConversations,
-                MemoryBytes = options.KvCache.MemoryBytes,
+                MaxQueuedRequests = options.MaxQueuedRequests,
+                MaxQueueTime = options.MaxQueueTime,
+                Pool = pool,
                 CreateCache = caches.Create,
-                CacheBytes = caches.BytesFor,
+                CacheBytes = caches.PeakBytesFor,
                 KeepPromptEnds = options.KvCache.Kind != KvCacheKind.Dense,
                 KvBytesPerTokenFp16 = info.KvBytesPerTokenFp16,
                 Device = model.Device,
@@ -143,11 +148,14 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
         + "{Kind} KV cache")]
     private static partial void LogLoaded(ILogger logger, string modelId, string architecture, double parameters, string device, int contextTokens, KvCacheKind kind);
 
+    [LoggerMessage(Level = LogLevel.Information, Message = "Memory for KV caches: {Limit:F1} MiB; a conversation that fills the context takes {Context:F1} MiB")]
+    private static partial void LogMemory(ILogger logger, double limit, double context);
+
     [LoggerMessage(Level = LogLevel.Information, Message = "Attention: {Backend}")]
     private static partial void LogAttention(ILogger logger, string backend);
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "CPU kernels: {Path}, {Threads} threads; linear layers of up to {MaxRows} rows are theirs, more are torch's")]
-    private static partial void LogKernels(ILogger logger, SimdPath path, int threads, int maxRows);
+    [LoggerMessage(Level = LogLevel.Information, Message = "CPU kernels: {Path}, {Threads} threads; linear layers of generated tokens are {Generated}, of prompts {Prompts}")]
+    private static partial void LogKernels(ILogger logger, SimdPath path, int threads, string generated, string prompts);
 
     /// <inheritdoc/>
     public async IAsyncEnumerable<GenerationUpdate> GenerateAsync(GenerationRequest request, [EnumeratorCancellation] CancellationToken cancellationToken = default)

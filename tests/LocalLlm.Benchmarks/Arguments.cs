@@ -14,6 +14,8 @@ internal sealed class Arguments
                       a few rows times a weight matrix against torch, and against reading the weights
           quantize [--head-dim 128,64] [--rounds 10]
                       quantise-and-pack of a page
+          constraints [--tokenizer DIR] [--documents 20]
+                      constrained decoding: mask and step of each token, in microseconds and against sampling one; a synthetic vocabulary of 150,000 by default
           decode [--depth 0,4096,16384,32768] [--prefill 512] [--prefill-depth 0,4096] [--layers 16] [--steps 16] [--torch 1]
                       a random-weight model of Llama-3.2-1B's shape: tokens per second with a dense and a LogQuant cache, and where the time goes
           micro ...   BenchmarkDotNet; its own options follow

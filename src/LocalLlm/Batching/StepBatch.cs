@@ -35,4 +35,16 @@ internal sealed record StepSlice(IKvCache Cache, int Start, int Count, AppendPla
 /// <param name="Positions">[T] int64, each token's position in its sequence from 0.</param>
 /// <param name="LogitRows">[L] int64: the rows whose logits are wanted.</param>
 /// <param name="Slices">The sequences, in the order of their rows.</param>
-internal sealed record StepBatch(Tensor TokenIds, Tensor Positions, Tensor LogitRows, IReadOnlyList<StepSlice> Slices);
+internal sealed record StepBatch(Tensor TokenIds, Tensor Positions, Tensor LogitRows, IReadOnlyList<StepSlice> Slices)
+{
+    /// <summary>
+    /// Which rows are of which kind, for linear layers whose results shall not depend on what else is in the step; null where the fastest way is taken, whatever the
+    /// last bits.
+    /// </summary>
+    public GeneratedRows? Generated { get; init; }
+}
+
+/// <summary>The rows of generated tokens, which come before those of prompts.</summary>
+/// <param name="Rows">How many rows of the batch.</param>
+/// <param name="LogitRows">How many of the rows with logits.</param>
+internal sealed record GeneratedRows(int Rows, int LogitRows);

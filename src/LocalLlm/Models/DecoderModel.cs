@@ -110,7 +110,7 @@ internal sealed class DecoderModel : IDisposable
     public Tensor Forward(StepBatch batch, IAttentionBackend attention)
     {
         using var scope = NewDisposeScope();
-        return Apply(head, Hidden(batch, attention)).to(ScalarType.Float32).MoveToOuterDisposeScope();
+        return Apply(head, Hidden(batch, attention), batch.Generated?.LogitRows).to(ScalarType.Float32).MoveToOuterDisposeScope();
     }
 
     /// <summary>Runs one step up to the last norm.</summary>
@@ -132,10 +132,10 @@ internal sealed class DecoderModel : IDisposable
             var layerWeights = weights.Layers[layer];
             var attended = Attend(layer, functions.AddNorm(x, added, layerWeights.InputNorm), cosine, sine, batch, attention);
             added?.Dispose();
-            added = FeedForward(layerLinears[layer], functions.AddNorm(x, attended, layerWeights.PostAttentionNorm)).MoveToOuterDisposeScope();
+            added = FeedForward(layerLinears[layer], functions.AddNorm(x, attended, layerWeights.PostAttentionNorm), batch.Generated?.Rows).MoveToOuterDisposeScope();
         }
 
-        var last = functions.AddNorm(x.index_select(0, batch.LogitRows), added!.index_select(0, batch.LogitRows), weights.FinalNorm);
+        var last = functions.AddNorm(x.index_select(0, batch.LogitRows), added!.index_select(0, batch.LogitRows), weights.FinalNorm);   // [L, H]
         return last.MoveToOuterDisposeScope();
     }
 
@@ -153,7 +153,7 @@ internal sealed class DecoderModel : IDisposable
     {
         var layerWeights = weights.Layers[layer];
         int queryHeads = Config.QueryHeads, kvHeads = Config.KvHeads, headDim = Config.HeadDim;
-        var heads = Apply(layerLinears[layer].Qkv, x).view(-1, queryHeads + (2 * kvHeads), headDim);   // [T, Hq + 2·Hkv, D]
+        var heads = Apply(layerLinears[layer].Qkv, x, batch.Generated?.Rows).view(-1, queryHeads + (2 * kvHeads), headDim);   // [T, Hq + 2·Hkv, D]
         if (layerWeights is { QueryNorm: { } queryNorm, KeyNorm: { } keyNorm })
         {
             functions.NormHeads(heads, 0, queryHeads, queryNorm);
@@ -165,16 +165,17 @@ internal sealed class DecoderModel : IDisposable
         var k = qk.narrow(1, queryHeads, kvHeads);                              // [T, Hkv, D]
         var v = heads.narrow(1, queryHeads + kvHeads, kvHeads);                 // [T, Hkv, D]
         var attended = attention.Attend(layer, q, k, v, 1 / Math.Sqrt(headDim), Config.SlidingWindows[layer], batch);   // [T, Hq, D]
-        return Apply(layerLinears[layer].Output, attended.reshape(-1, queryHeads * headDim));
+        return Apply(layerLinears[layer].Output, attended.reshape(-1, queryHeads * headDim), batch.Generated?.Rows);
     }
 
     // x: [T, H] normed -> [T, H].
-    private Tensor FeedForward(LayerLinears linears, Tensor x) => Apply(linears.Down, functions.SwiGlu(Apply(linears.GateUp, x)));
+    private Tensor FeedForward(LayerLinears linears, Tensor x, int? generatedRows) =>
+        Apply(linears.Down, functions.SwiGlu(Apply(linears.GateUp, x, generatedRows)), generatedRows);
 
-    private Tensor Apply(Linear linear, Tensor x)
+    private Tensor Apply(Linear linear, Tensor x, int? generatedRows)
     {
         var start = Stopwatch.GetTimestamp();
-        var y = linear.Apply(x);
+        var y = generatedRows is { } generated ? linear.Apply(x, generated) : linear.Apply(x);
         linearTicks += Stopwatch.GetTimestamp() - start;
         return y;
     }

@@ -9,6 +9,8 @@ namespace LocalLlm.Models;
 /// <summary>A linear layer, x · Wᵀ + bias: by the row kernels for few rows on a CPU, by torch otherwise. It owns neither tensor.</summary>
 internal sealed class Linear
 {
+    private const int LeastTorchRows = 16;
+
     private readonly Tensor weight;
     private readonly Tensor? bias;
     private readonly RowKernels? kernels;
@@ -35,20 +37,72 @@ internal sealed class Linear
         biasAddress = bias is null ? 0 : TensorMemory.Contiguous(bias);
     }
 
-    /// <summary>x: [T, K] of the weight's type and device -> [T, N].</summary>
+    /// <summary>The fastest way for so many rows. x: [T, K] of the weight's type and device -> [T, N].</summary>
     public Tensor Apply(Tensor x)
     {
         var rows = x.size(0);
-        if (kernels is null || rows > kernels.MaxRows || rows == 0)
-            return linear(x, weight, bias);
+        return kernels is null || rows > kernels.MaxRows || rows == 0 ? linear(x, weight, bias) : ApplyKernels(x);
+    }
 
+    /// <summary>
+    /// The way that depends on what a row is and not on how many there are, so that a sequence's numbers do not depend on its neighbours: the last bits of torch and
+    /// of the kernels differ. On a GPU, where there are no kernels, <see cref="Apply(Tensor)"/>.
+    /// </summary>
+    /// <param name="x">[T, K], the rows of generated tokens before those of prompts.</param>
+    /// <param name="generatedRows">Rows of generated tokens.</param>
+    /// <returns>[T, N].</returns>
+    public Tensor Apply(Tensor x, int generatedRows)
+    {
+        var rows = (int)x.size(0);
+        if (kernels is null || rows == 0)
+            return Apply(x);
+        if (generatedRows is 0 || generatedRows == rows || kernels.ForPrompts == kernels.ForGenerated)
+            return (generatedRows == rows ? kernels.ForGenerated : kernels.ForPrompts) ? ApplyKernels(x) : ApplyTorch(x);
+
+        // The kernels for the first rows, torch for the others.
+        var y = empty(rows, outputs, weight.dtype);
+        using var scope = NewDisposeScope();
+        MultiplyInto(x.narrow(0, 0, generatedRows), y);
+        y.narrow(0, generatedRows, rows - generatedRows).copy_(ApplyTorch(x.narrow(0, generatedRows, rows - generatedRows)));
+        return y;
+    }
+
+    /// <summary>By the row kernels, however many rows there are: block by block.</summary>
+    public Tensor ApplyKernels(Tensor x)
+    {
+        var y = empty(x.size(0), outputs, weight.dtype);
+        MultiplyInto(x, y);
+        return y;
+    }
+
+    // torch takes other ways for very few rows; filled up to this many, a row's result was the same in every batch.
+    private Tensor ApplyTorch(Tensor x)
+    {
+        var rows = x.size(0);
+        if (rows >= LeastTorchRows)
+            return linear(x, weight, bias);
+        using var scope = NewDisposeScope();
+        var filled = zeros([LeastTorchRows, inputs], x.dtype);
+        filled.narrow(0, 0, rows).copy_(x);
+        return linear(filled, weight, bias).narrow(0, 0, rows).MoveToOuterDisposeScope();
+    }
+
+    private void MultiplyInto(Tensor x, Tensor y)
+    {
         if (x.dtype != weight.dtype || x.Dimensions != 2 || x.size(1) != inputs)
             throw new ArgumentException($"The layer takes [T, {inputs}] {weight.dtype}; got [{string.Join(", ", x.shape)}] {x.dtype}.", nameof(x));
         using var copy = x.is_contiguous() ? null : x.contiguous();
-        var y = empty(rows, outputs, weight.dtype);
-        kernels.Multiply(type, TensorMemory.Address(copy ?? x), (int)rows, weightAddress, outputs, inputs, biasAddress, TensorMemory.Address(y));
+        var (source, target, elementBytes) = (TensorMemory.Address(copy ?? x), TensorMemory.Address(y), (int)weight.ElementSize);
+        var rows = (int)x.size(0);
+        for (var row = 0; row < rows; row += RowMatmul.MaxRows)
+        {
+            kernels!.Multiply(
+                type, source + ((nint)row * inputs * elementBytes), Math.Min(RowMatmul.MaxRows, rows - row), weightAddress, outputs, inputs, biasAddress,
+                target + ((nint)row * outputs * elementBytes));
+        }
+
         GC.KeepAlive(x);
+        GC.KeepAlive(y);
         GC.KeepAlive(copy);
-        return y;
     }
 }

@@ -17,6 +17,12 @@ internal sealed class RowKernels : IDisposable
 
     private const int Blocks = 3;
 
+    /// <summary>Rows of a piece of a prompt, for the choice of <see cref="ForPrompts"/>.</summary>
+    private const int PromptRows = 64;
+
+    /// <summary>How much longer than torch the kernels may take for prompts.</summary>
+    private const double PromptTimeRatio = 1.25;
+
     private static readonly TimeSpan BlockTime = TimeSpan.FromMilliseconds(4);
 
     private readonly RowMatmul matmul;
@@ -27,6 +33,15 @@ internal sealed class RowKernels : IDisposable
 
     /// <summary>The most rows for which the kernels are used, at most <see cref="RowMatmul.MaxRows"/>; 0 for none.</summary>
     public int MaxRows { get; set; } = RowMatmul.MaxRows;
+
+    /// <summary>
+    /// True where an engine uses the kernels for the tokens of prompts too: they then cost little more than torch, and all tokens are computed alike, however they
+    /// came into a conversation.
+    /// </summary>
+    public bool ForPrompts { get; set; }
+
+    /// <summary>True where an engine uses the kernels for generated tokens, whose steps have few rows.</summary>
+    public bool ForGenerated => MaxRows > 0;
 
     /// <summary>Which vectors they use.</summary>
     public SimdPath Path => matmul.Path;
@@ -42,16 +57,17 @@ internal sealed class RowKernels : IDisposable
         try
         {
             var layer = new Linear(weight, null, kernels);
-            var inputs = ones([RowMatmul.MaxRows, weight.shape[1]], weight.dtype);
+            var inputs = ones([PromptRows, weight.shape[1]], weight.dtype);
             var maxRows = 0;
             foreach (var rows in TriedRows)
             {
                 var x = inputs.narrow(0, 0, rows);
-                if (!IsFaster(() => layer.Apply(x), () => linear(x, weight)))
+                if (!IsFaster(() => layer.Apply(x), () => linear(x, weight), 1))
                     break;
                 maxRows = rows;
             }
 
+            kernels.ForPrompts = maxRows > 0 && IsFaster(() => layer.ApplyKernels(inputs), () => linear(inputs, weight), PromptTimeRatio);
             kernels.MaxRows = maxRows;
             return kernels;
         }
@@ -70,7 +86,7 @@ internal sealed class RowKernels : IDisposable
 
     // By the shortest of several runs: what disturbs a run only ever makes it longer. They take turns in blocks, so that a disturbance of some length meets
     // both, and each block's first run does not count: libtorch's threads spin on for a while after their work.
-    private static bool IsFaster(Func<Tensor> ours, Func<Tensor> other)
+    private static bool IsFaster(Func<Tensor> ours, Func<Tensor> other, double ratio)
     {
         var (shortest, shortestOther) = (TimeSpan.MaxValue, TimeSpan.MaxValue);
         for (var block = 0; block < Blocks; block++)
@@ -79,7 +95,7 @@ internal sealed class RowKernels : IDisposable
             shortestOther = Shortest(other, shortestOther);
         }
 
-        return shortest <= shortestOther;
+        return shortest <= shortestOther * ratio;
     }
 
     private static TimeSpan Shortest(Func<Tensor> run, TimeSpan shortest)

@@ -11,6 +11,12 @@ internal sealed partial class EngineLoop
     [LoggerMessage(Level = LogLevel.Error, Message = "A sequence could not be started")]
     private static partial void LogStartFailed(ILogger logger, Exception exception);
 
+    [LoggerMessage(Level = LogLevel.Error, Message = "Memory for a sequence could not be taken")]
+    private static partial void LogReserveFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(Level = LogLevel.Debug, Message = "A sequence of {Tokens} tokens was preempted: its cache made way, and it will be computed again")]
+    private static partial void LogPreempted(ILogger logger, int tokens);
+
     [LoggerMessage(Level = LogLevel.Error, Message = "A step of {Count} sequences failed")]
     private static partial void LogStepFailed(ILogger logger, Exception exception, int count);
 

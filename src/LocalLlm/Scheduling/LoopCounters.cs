@@ -3,8 +3,6 @@ namespace LocalLlm.Scheduling;
 /// <summary>The figures of the engine loop that other threads may read: the engine thread writes them after each turn of the loop.</summary>
 internal sealed class LoopCounters
 {
-    private int runningRequests;
-    private int waitingRequests;
     private int retainedCaches;
     private long kvBytes;
     private long reservedKvBytes;
@@ -13,13 +11,6 @@ internal sealed class LoopCounters
 
     /// <summary>Counts one sampled token; by the engine thread.</summary>
     public void CountToken() => Volatile.Write(ref generatedTokens, generatedTokens + 1);
-
-    /// <summary>What runs and waits; by the engine thread.</summary>
-    public void SetRequests(int running, int waiting)
-    {
-        Volatile.Write(ref runningRequests, running);
-        Volatile.Write(ref waitingRequests, waiting);
-    }
 
     /// <summary>What the caches hold; by the engine thread.</summary>
     public void SetCaches(long bytes, long reservedBytes, long retainedBytes, int retained)
@@ -33,8 +24,6 @@ internal sealed class LoopCounters
     /// <summary>A snapshot, from any thread; what the counters do not know is left at its default.</summary>
     public EngineStatistics Read() => new()
     {
-        RunningRequests = Volatile.Read(ref runningRequests),
-        WaitingRequests = Volatile.Read(ref waitingRequests),
         KvBytes = Volatile.Read(ref kvBytes),
         ReservedKvBytes = Volatile.Read(ref reservedKvBytes),
         RetainedKvBytes = Volatile.Read(ref retainedKvBytes),

@@ -22,6 +22,8 @@ internal static class EngineOptions
         target.WeightType = snapshot.WeightType;
         target.ContextTokens = snapshot.ContextTokens;
         target.MaxSequences = snapshot.MaxSequences;
+        target.MaxQueuedRequests = snapshot.MaxQueuedRequests;
+        target.MaxQueueTime = snapshot.MaxQueueTime;
         target.PrefillChunkTokens = snapshot.PrefillChunkTokens;
         target.ToolCallFormat = snapshot.ToolCallFormat;
         target.KvCache = snapshot.KvCache;

@@ -20,6 +20,8 @@ internal static class EngineConfiguration
         [nameof(LlmEngineOptions.WeightType)] = (o, v) => o.WeightType = Name<WeightType>(v),
         [nameof(LlmEngineOptions.ContextTokens)] = (o, v) => o.ContextTokens = v.Length == 0 ? null : Whole(v),
         [nameof(LlmEngineOptions.MaxSequences)] = (o, v) => o.MaxSequences = Whole(v),
+        [nameof(LlmEngineOptions.MaxQueuedRequests)] = (o, v) => o.MaxQueuedRequests = Whole(v),
+        [nameof(LlmEngineOptions.MaxQueueTime)] = (o, v) => o.MaxQueueTime = v.Length == 0 ? null : Time(v),
         [nameof(LlmEngineOptions.PrefillChunkTokens)] = (o, v) => o.PrefillChunkTokens = Whole(v),
         [nameof(LlmEngineOptions.ToolCallFormat)] = (o, v) => o.ToolCallFormat = v.Length == 0 ? null : Name<ToolCallFormat>(v),
         [nameof(LlmEngineOptions.AttentionBackend)] = (o, v) => o.AttentionBackend = Name<AttentionBackend>(v),
@@ -40,7 +42,7 @@ internal static class EngineConfiguration
         [nameof(KvCacheOptions.BoundaryLayers)] = (o, v) => o.BoundaryLayers = Whole(v),
         [nameof(KvCacheOptions.BoundaryKeyBits)] = (o, v) => o.BoundaryKeyBits = Whole(v),
         [nameof(KvCacheOptions.BoundaryValueBits)] = (o, v) => o.BoundaryValueBits = Whole(v),
-        [nameof(KvCacheOptions.MemoryBytes)] = (o, v) => o.MemoryBytes = v.Length == 0 ? null : Bytes(v),
+        [nameof(KvCacheOptions.MemoryBytes)] = (o, v) => o.MemoryBytes = v.Length == 0 ? (MemoryBudget?)null : Memory(v),
         [nameof(KvCacheOptions.RetainedConversations)] = (o, v) => o.RetainedConversations = Whole(v),
     };
 
@@ -108,10 +110,15 @@ internal static class EngineConfiguration
             ? value
             : throw new FormatException("it must be a whole number.");
 
-    private static long Bytes(string text) =>
-        long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value)
+    private static TimeSpan Time(string text) =>
+        TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out var value)
             ? value
-            : throw new FormatException("it must be a whole number of bytes.");
+            : throw new FormatException("it must be a time such as 00:00:30.");
+
+    private static MemoryBudget Memory(string text) =>
+        MemoryBudget.TryParse(text, out var value)
+            ? value
+            : throw new FormatException("it must be a number of bytes, a size such as 2GiB or 512MB, or a share of the free memory such as 40%.");
 
     private static bool Switch(string text) =>
         bool.TryParse(text, out var value) ? value : throw new FormatException("it must be true or false.");

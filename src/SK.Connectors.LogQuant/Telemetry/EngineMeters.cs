@@ -31,7 +31,7 @@ internal sealed class EngineMeters
         Observe("logquant.requests.running", Requests, "Requests that are decoded now.", s => s.RunningRequests);
         Observe("logquant.requests.waiting", Requests, "Requests that wait for a place.", s => s.WaitingRequests);
         Observe("logquant.kv.bytes", Bytes, "Bytes that the KV caches of running requests hold.", s => s.KvBytes);
-        Observe("logquant.kv.reserved", Bytes, "Bytes set aside for running requests at their longest.", s => s.ReservedKvBytes);
+        Observe("logquant.kv.reserved", Bytes, "Bytes that the prompts under way have still to take.", s => s.ReservedKvBytes);
         Observe("logquant.kv.retained", Bytes, "Bytes that the caches of retained conversations hold.", s => s.RetainedKvBytes);
 
         void Observe(string name, string unit, string description, Func<EngineStatistics, long> value) =>

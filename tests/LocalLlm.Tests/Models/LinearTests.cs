@@ -45,6 +45,33 @@ public sealed class LinearTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData(ScalarType.BFloat16, false)]
+    [InlineData(ScalarType.BFloat16, true)]
+    [InlineData(ScalarType.Float32, false)]
+    [InlineData(ScalarType.Float32, true)]
+    public void Apply_ByKind_GivesARowTheSameBitsInEveryBatch(ScalarType type, bool kernelsForPrompts)
+    {
+        using var scope = NewDisposeScope();
+        using var generator = new Generator(6);
+        using var kernels = new RowKernels(team) { ForPrompts = kernelsForPrompts };
+        var layer = new Linear(randn([96, 200], generator: generator).to(type), randn([96], generator: generator).to(type), kernels);
+        var (generated, prompt) = (randn([40, 200], generator: generator).to(type), randn([300, 200], generator: generator).to(type));
+        foreach (var (first, count, promptRows) in new[] { (0, 1, 0), (3, 2, 1), (0, 7, 5), (11, 16, 64), (0, 17, 33), (1, 39, 299), (0, 0, 3), (0, 0, 16), (0, 0, 150) })
+        {
+            var x = cat([generated.narrow(0, first, count), prompt.narrow(0, 300 - promptRows, promptRows)]);
+
+            var y = layer.Apply(x, count);
+
+            for (var row = 0; row < count; row++)
+                Same(y[row], layer.Apply(generated.narrow(0, first + row, 1), 1)[0]);
+            for (var row = 0; row < promptRows; row += 7)
+                Same(y[count + row], layer.Apply(prompt.narrow(0, 300 - promptRows + row, 1), 0)[0]);
+        }
+
+        static void Same(Tensor actual, Tensor expected) => actual.eq(expected).all().item<bool>().ShouldBeTrue();
+    }
+
     [Fact]
     public void Apply_ViewThatIsNotContiguous_EqualsTorch()
     {

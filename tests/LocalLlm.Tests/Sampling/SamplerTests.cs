@@ -74,6 +74,30 @@ public class SamplerTests
         Should.Throw<LocalLlmException>(() => new Sampler(SamplingSettings.Resolve(null, new()), []).Sample([1, bad, 2])).Message.ShouldContain("finite");
 
     [Fact]
+    public void Sample_MaskedLogits_NeverWin()
+    {
+        SamplingOptions[] modes =
+        [
+            new() { Temperature = 0 }, new() { Temperature = 1e-6f }, new() { Temperature = 1 }, new() { Temperature = 100 }, new() { Temperature = 1, TopK = 1 },
+            new() { Temperature = 1, TopK = 4 }, new() { Temperature = 2, TopP = 0.9f }, new() { Temperature = 1, TopP = 1e-6f }, new() { Temperature = 5, MinP = 0.1f },
+            new() { Temperature = 1, RepetitionPenalty = 1.5f }, new() { Temperature = 1, RepetitionPenalty = 0.5f },
+            new() { Temperature = 1, FrequencyPenalty = -2, PresencePenalty = -2 }, new() { Temperature = 1, FrequencyPenalty = 2, PresencePenalty = 2 },
+        ];
+        foreach (var mode in modes)
+        {
+            foreach (var (masked, left) in new[] { (new[] { 0, 1, 2 }, new[] { 3, 4 }), ([0, 1, 2, 3], [4]), ([1, 2, 3, 4], [0]) })
+            {
+                var sampler = new Sampler(SamplingSettings.Resolve(mode with { Seed = 3 }, new()), [0, 1, 2, 3, 4]);
+                for (var i = 0; i < 200; i++)
+                {
+                    float[] logits = [.. Logits.Select((x, id) => masked.Contains(id) ? float.NegativeInfinity : x)];
+                    sampler.Sample(logits).ShouldBeOneOf(left);
+                }
+            }
+        }
+    }
+
+    [Fact]
     public void Resolve_ValuesOutOfRange_AreAllNamed()
     {
         var error = Should.Throw<ArgumentException>(() => SamplingSettings.Resolve(

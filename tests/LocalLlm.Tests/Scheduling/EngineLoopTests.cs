@@ -1,6 +1,8 @@
 using LocalLlm.Batching;
 using LocalLlm.Interop;
 using LocalLlm.Sampling;
+using LocalLlm.Sampling.Constraints;
+using LocalLlm.Sampling.Constraints.Automata;
 using LocalLlm.Scheduling;
 using LocalLlm.Tokenization;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -9,12 +11,12 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Scheduling;
 
 /// <summary>The loop over a model that counts: after token n comes n + 1, and the last token of the vocabulary ends.</summary>
-public sealed class EngineLoopTests : IDisposable
+public sealed partial class EngineLoopTests : IDisposable
 {
     private const int Vocabulary = 27; // a to z, and the end
     private const int End = 26;
 
-    private readonly FakeCache.Census census = new();
+    private FakeCache.Census census = new();
     private readonly List<int[]> steps = [];
     private readonly string folder = Directory.CreateTempSubdirectory("loop-").FullName;
     private readonly TextTokenizer tokenizer;
@@ -38,6 +40,7 @@ public sealed class EngineLoopTests : IDisposable
     {
         Directory.Delete(folder, recursive: true);
         census.Alive.ShouldBe(0, "caches were left behind");
+        (census.Pool.UsedBytes, census.Units).ShouldBe((0, 0), "memory was left behind");
     }
 
     [Fact]
@@ -204,18 +207,6 @@ public sealed class EngineLoopTests : IDisposable
     }
 
     [Fact]
-    public async Task Memory_OverTheLimit_WaitsForItsTurn()
-    {
-        using var loop = Loop(memoryBytes: 40, retained: 4);
-
-        var sequences = Enumerable.Range(0, 6).Select(_ => Submit(loop, "a", maxTokens: 24)).ToList();
-        foreach (var sequence in sequences)
-            (await ReadAsync(sequence)).Text.Length.ShouldBe(24);
-
-        steps.ShouldAllBe(s => s.Length == 1);
-    }
-
-    [Fact]
     public async Task Dispose_DuringAGeneration_EndsItWithAnError()
     {
         var loop = Loop();
@@ -251,6 +242,45 @@ public sealed class EngineLoopTests : IDisposable
     }
 
     [Fact]
+    public async Task Run_Constraint_GivesATextOfItAndEnds()
+    {
+        using var loop = Loop();
+        var grammar = CompiledGrammar.Create(
+            new TextNode(CharDfas.FromStrings(["cow", "owl"])), ConstraintVocabulary.Create(tokenizer, [End], Vocabulary));
+
+        // After n the model wants o, after j it wants k, which is in neither.
+        var (n, j, free) = (Submit(loop, "n", constraint: grammar.Start()), Submit(loop, "j", constraint: grammar.Start()), Submit(loop, "w"));
+
+        (await ReadAsync(n)).Text.ShouldBe("owl");
+        var (text, end) = await ReadAsync(j);
+        (text, end.FinishReason, end.Usage.CompletionTokens).ShouldBe(("cow", FinishReason.Stop, 4));
+        (await ReadAsync(free)).Text.ShouldBe("xyz");
+    }
+
+    [Fact]
+    public async Task Run_ConstraintWithStopAndLimit_AreBothKept()
+    {
+        using var loop = Loop();
+        var grammar = CompiledGrammar.Create(GrammarNode.Literal("cowbell"), ConstraintVocabulary.Create(tokenizer, [End], Vocabulary));
+
+        (await ReadAsync(Submit(loop, "a", stops: ["b"], constraint: grammar.Start()))).Text.ShouldBe("cow");
+        (await ReadAsync(Submit(loop, "a", maxTokens: 2, constraint: grammar.Start()))).End.FinishReason.ShouldBe(FinishReason.Length);
+    }
+
+    [Fact]
+    public async Task Run_ConstraintThatFails_EndsItsSequenceAlone()
+    {
+        using var loop = Loop();
+        // There are no tokens for what comes after the c.
+        var grammar = CompiledGrammar.Create(GrammarNode.Literal("c!"), ConstraintVocabulary.Create(tokenizer, [End], Vocabulary));
+
+        var (constrained, free) = (Submit(loop, "a", constraint: grammar.Start()), Submit(loop, "m"));
+
+        (await Should.ThrowAsync<LocalLlmException>(async () => await ReadAsync(constrained))).Message.ShouldContain("no tokens");
+        (await ReadAsync(free)).Text.ShouldBe("nopqrstuvwxyz");
+    }
+
+    [Fact]
     public async Task Statistics_DuringAStep_TellWhatRunsAndWaits()
     {
         using var gate = new ManualResetEventSlim();
@@ -272,7 +302,7 @@ public sealed class EngineLoopTests : IDisposable
         var after = loop.Statistics();
 
         (during.RunningRequests, during.WaitingRequests, during.MaxSequences, during.KvLimitBytes).ShouldBe((1, 2, 1, 4000L));
-        during.ReservedKvBytes.ShouldBe(3);
+        during.KvUsedBytes.ShouldBe(4);
         (during.IsStopped, during.Fault).ShouldBe((false, null));
         (after.RunningRequests, after.WaitingRequests, after.GeneratedTokens, after.KvBytes, after.RetainedKvBytes).ShouldBe((0, 0, 6L, 0L, 0L));
         (after.IsStopped, after.Fault).ShouldBe((true, null));
@@ -281,24 +311,37 @@ public sealed class EngineLoopTests : IDisposable
     [Fact]
     public async Task Statistics_LoopFailed_TellTheFault()
     {
-        // The limit is asked for outside a step, where nothing should fail.
-        using var loop = Loop(cacheBytes: _ => throw new InvalidOperationException("the arithmetic burnt"));
+        // The clock is asked outside a step, where nothing should fail.
+        var clock = new FakeClock();
+        using var gate = new ManualResetEventSlim();
+        beforeStep = _ => gate.Wait();
+        using var loop = Loop(maxSequences: 1, time: clock);
+        var sequences = new[] { Submit(loop, "a"), Submit(loop, "a") };
+        clock.Failure = new InvalidOperationException("the clock burnt");
+        gate.Set();
 
-        await Should.ThrowAsync<LocalLlmException>(async () => await ReadAsync(Submit(loop, "a")));
+        foreach (var sequence in sequences)
+            await Should.ThrowAsync<LocalLlmException>(async () => await ReadAsync(sequence));
 
         loop.Statistics().IsStopped.ShouldBeTrue();
-        loop.Statistics().Fault.ShouldNotBeNull().ShouldContain("the arithmetic burnt");
+        loop.Statistics().Fault.ShouldNotBeNull().ShouldContain("the clock burnt");
     }
 
-    private EngineLoop Loop(int maxSequences = 4, int prefillChunk = 8, int retained = 2, long? memoryBytes = null, Func<int, long>? cacheBytes = null) => new(
-        new EngineLoopOptions
+    private EngineLoop Loop(int maxSequences = 4, int prefillChunk = 8, int retained = 2, long? memoryBytes = null, int maxQueued = int.MaxValue,
+        TimeSpan? maxQueueTime = null, TimeProvider? time = null)
+    {
+        census = new FakeCache.Census(memoryBytes);
+        return new EngineLoop(new EngineLoopOptions
         {
             MaxSequences = maxSequences,
+            MaxQueuedRequests = maxQueued,
+            MaxQueueTime = maxQueueTime,
+            Time = time ?? TimeProvider.System,
             PrefillChunkTokens = prefillChunk,
             RetainedConversations = retained,
-            MemoryBytes = memoryBytes,
+            Pool = census.Pool,
             CreateCache = () => FakeCache.Create(census, truncatableFrom),
-            CacheBytes = cacheBytes ?? (tokens => tokens),
+            CacheBytes = FakeCache.BytesFor,
             KeepPromptEnds = truncatableFrom > 0,
             KvBytesPerTokenFp16 = 2,
             Device = CPU,
@@ -313,8 +356,10 @@ public sealed class EngineLoopTests : IDisposable
             return nn.functional.one_hot(next, Vocabulary).to(float32);
         },
         tokenizer, NullLogger.Instance);
+    }
 
-    private Sequence Submit(EngineLoop loop, string prompt, int maxTokens = 1000, string[]? stops = null)
+    private Sequence Submit(
+        EngineLoop loop, string prompt, int maxTokens = 1000, string[]? stops = null, int priority = 0, TokenConstraint? constraint = null)
     {
         var ids = tokenizer.Encode(prompt);
         var sequence = new Sequence(
@@ -323,10 +368,12 @@ public sealed class EngineLoopTests : IDisposable
                 PromptIds = ids,
                 ContinuesText = true,
                 MaxTokens = maxTokens,
+                Priority = priority,
                 Sampling = SamplingSettings.Resolve(null, new SamplingOptions()),
                 StopSequences = stops ?? [],
                 EndIds = new HashSet<int> { End },
                 VisibleSpecialIds = new HashSet<int>(),
+                Constraint = constraint,
             },
             tokenizer);
         loop.Submit(sequence);

@@ -18,6 +18,43 @@ public class StepPlannerTests
     public void Plan_MorePromptsThanTokens_NoneGetsMoreThanOne() => StepPlanner.Plan([new(9, true), new(9, true), new(9, true)], 2).Sum().ShouldBe(2);
 
     [Fact]
+    public void Plan_Pieces_AreNeverCut() => StepPlanner.Plan([new(500, true, 0, [200, 64, 64, 64])], 300).ShouldBe([264]);
+
+    [Fact]
+    public void Plan_SharesSmallerThanAPiece_GoToThoseThatWaitedLongest()
+    {
+        SequenceDemand Prompt(long lastStep) => new(640, true, lastStep, [64, 64, 64]);
+        StepPlanner.Plan([Prompt(5), Prompt(3), Prompt(4), new(1, false)], 128).ShouldBe([0, 64, 64, 1]);
+    }
+
+    [Fact]
+    public void Plan_AnyPieces_AreTakenWholeAndNobodyStarves()
+    {
+        Gen.Select(Gen.Int[1, 60].List[1, 8].List[1, 10], Gen.Int[60, 200]).Sample((sequences, budget) =>
+        {
+            // Until all is computed, step by step.
+            var (left, last) = (sequences.Select(s => s.ToList()).ToList(), new long[sequences.Count]);
+            for (var step = 1; left.Any(pieces => pieces.Count > 0); step++)
+            {
+                var running = Enumerable.Range(0, left.Count).Where(i => left[i].Count > 0).ToList();
+                var counts = StepPlanner.Plan([.. running.Select(i => new SequenceDemand(left[i].Sum(), true, last[i], left[i]))], budget);
+                counts.Sum().ShouldBeInRange(1, budget);
+                foreach (var (i, count) in running.Zip(counts))
+                {
+                    for (var taken = 0; taken < count; left[i].RemoveAt(0))
+                        (taken += left[i][0]).ShouldBeLessThanOrEqualTo(count, "a piece was cut");
+                    if (count > 0)
+                        last[i] = step;
+                    (step - last[i]).ShouldBeLessThanOrEqualTo(sequences.Count, "a prompt waits for longer than all others take a turn");
+                }
+            }
+        });
+    }
+
+    [Fact]
+    public void Pieces_LongSegments_AreCutAgain() => StepPlanner.Pieces([600, 64, 1], 256).ShouldBe([256, 256, 88, 64, 1]);
+
+    [Fact]
     public void Plan_AnyDemand_UsesTheBudgetFullyAndFairly()
     {
         Gen.Select(Gen.Select(Gen.Int[1, 300], Gen.Bool).List[1, 12], Gen.Int[1, 200]).Sample((sequences, budget) =>

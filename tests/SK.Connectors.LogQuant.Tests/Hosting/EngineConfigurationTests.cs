@@ -116,7 +116,7 @@ public sealed class EngineConfigurationTests
             "LogQuant:ContextTokens is 'many'; it must be a whole number.",
             "LogQuant:KvCache:ClipSearch is 'perhaps'; it must be true or false.",
             "LogQuant:KvCache:Knd is unknown; did you mean Kind?",
-            "LogQuant:KvCache:MemoryBytes is '1.5'; it must be a whole number of bytes.",
+            "LogQuant:KvCache:MemoryBytes is '1.5'; it must be a number of bytes, a size such as 2GiB or 512MB, or a share of the free memory such as 40%.",
             "LogQuant:MaxSequence is unknown; did you mean MaxSequences?",
             "LogQuant:Threads is a section; it must be a single value.",
             "LogQuant:WeightType is 'Int3'; it must be one of Auto, Float32, BFloat16, Float16.",

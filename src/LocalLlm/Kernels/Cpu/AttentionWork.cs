@@ -5,15 +5,13 @@ namespace LocalLlm.Kernels.Cpu;
 
 /// <summary>
 /// Attention of one layer for any number of sequences in one parallel region: cut by sequence, KV head and range of tiles, so that one long sequence fills the
-/// cores as many short ones do. The parts of a KV head are merged by whichever thread ends its last one. Reused from layer to layer; one caller at a time.
+/// cores as many short ones do. How a sequence is cut depends on itself alone, so that its results do not depend on its neighbours, nor on the threads. The parts
+/// of a KV head are merged by whichever thread ends its last one, in their order. Reused from layer to layer; one caller at a time.
 /// </summary>
 internal sealed unsafe class AttentionWork : ParallelWork, IDisposable
 {
-    /// <summary>Parts of a region for each thread: enough that the last ones to end leave little time unused.</summary>
-    private const int PartsPerThread = 8;
-
-    /// <summary>Tokens times query rows of a part at least, so that merging costs nothing beside it.</summary>
-    private const int LeastPartWork = 4096;
+    /// <summary>Tokens times query rows of a part: so many that merging costs little beside it, so few that a long sequence alone fills the cores.</summary>
+    private const int PartWork = 4096;
 
     /// <summary>The most memory for the states of one sequence's parts: a long prompt's are large.</summary>
     private const long MostStateFloats = 8 << 20;
@@ -130,10 +128,6 @@ internal sealed unsafe class AttentionWork : ParallelWork, IDisposable
 
     private void Divide()
     {
-        var all = 0L;
-        foreach (var problem in problems)
-            all += (long)problem.Tiles * problem.Queries.KvHeads * problem.Queries.Rows;
-        var wanted = Math.Max(1, all / (PartsPerThread * team.Threads));
         var (state, groups) = (0L, 0);
         for (var p = 0; p < problems.Count; p++)
         {
@@ -141,10 +135,8 @@ internal sealed unsafe class AttentionWork : ParallelWork, IDisposable
             var queries = problem.Queries;
             var size = AttentionKernel.StateFloats(queries.Rows, queries.HeadDim);
             var tileWork = (long)CollectionsMarshal.AsSpan(runs)[problem.FirstRun].TileTokens * queries.Rows;
-            var leastTiles = Math.Max(1, LeastPartWork / tileWork);
-            var ideal = (problem.Tiles * (long)queries.Rows + wanted - 1) / wanted;
-            var most = Math.Min(problem.Tiles / leastTiles, MostStateFloats / ((long)size * queries.KvHeads));
-            var count = (int)Math.Clamp(ideal, 1, Math.Max(1, most));
+            var most = MostStateFloats / ((long)size * queries.KvHeads);
+            var count = (int)Math.Clamp(problem.Tiles / Math.Max(1, PartWork / tileWork), 1, Math.Max(1, most));
             for (var head = 0; head < queries.KvHeads; head++, groups++)
             {
                 for (var i = 0; i < count; i++)

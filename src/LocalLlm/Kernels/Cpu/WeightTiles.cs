@@ -5,7 +5,8 @@ namespace LocalLlm.Kernels.Cpu;
 
 /// <summary>
 /// Dot products of a few rows of a weight matrix with a few rows of inputs, sums kept in registers. Written out, for registers have no index.
-/// Columns beyond a whole vector are summed one by one, so that nothing past a row is read.
+/// Columns beyond a whole vector are summed one by one, so that nothing past a row is read. Every tile adds a product's terms in the same order, one sum of
+/// vectors for each, so that a row's results do not depend on how many rows of inputs there are.
 /// </summary>
 internal static unsafe class WeightTiles<TLanes, TNumbers>
     where TLanes : unmanaged, ILanes<TLanes>
@@ -30,7 +31,7 @@ internal static unsafe class WeightTiles<TLanes, TNumbers>
     public static void Four(byte* w, nint stride, float* x, int k, float* sums, byte* next)
     {
         byte* w0 = w, w1 = w + stride, w2 = w1 + stride, w3 = w2 + stride;
-        TLanes a0 = TLanes.Zero, a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+        TLanes a0 = TLanes.Zero, a1 = a0, a2 = a0, a3 = a0;
         var i = 0;
         for (; i <= k - (2 * TLanes.Count); i += 2 * TLanes.Count)
         {
@@ -42,17 +43,27 @@ internal static unsafe class WeightTiles<TLanes, TNumbers>
             a1 = TLanes.MultiplyAdd(TNumbers.Load<TLanes>(w1), x0, a1);
             a2 = TLanes.MultiplyAdd(TNumbers.Load<TLanes>(w2), x0, a2);
             a3 = TLanes.MultiplyAdd(TNumbers.Load<TLanes>(w3), x0, a3);
-            b0 = TLanes.MultiplyAdd(TNumbers.Load<TLanes>(w0 + VectorBytes), x1, b0);
-            b1 = TLanes.MultiplyAdd(TNumbers.Load<TLanes>(w1 + VectorBytes), x1, b1);
-            b2 = TLanes.MultiplyAdd(TNumbers.Load<TLanes>(w2 + VectorBytes), x1, b2);
-            b3 = TLanes.MultiplyAdd(TNumbers.Load<TLanes>(w3 + VectorBytes), x1, b3);
+            a0 = TLanes.MultiplyAdd(TNumbers.Load<TLanes>(w0 + VectorBytes), x1, a0);
+            a1 = TLanes.MultiplyAdd(TNumbers.Load<TLanes>(w1 + VectorBytes), x1, a1);
+            a2 = TLanes.MultiplyAdd(TNumbers.Load<TLanes>(w2 + VectorBytes), x1, a2);
+            a3 = TLanes.MultiplyAdd(TNumbers.Load<TLanes>(w3 + VectorBytes), x1, a3);
             w0 += 2 * VectorBytes;
             w1 += 2 * VectorBytes;
             w2 += 2 * VectorBytes;
             w3 += 2 * VectorBytes;
         }
 
-        Sum(a0 + b0, a1 + b1, a2 + b2, a3 + b3, sums);
+        if (i <= k - TLanes.Count)
+        {
+            var x0 = TLanes.Load(x + i);
+            a0 = TLanes.MultiplyAdd(TNumbers.Load<TLanes>(w0), x0, a0);
+            a1 = TLanes.MultiplyAdd(TNumbers.Load<TLanes>(w1), x0, a1);
+            a2 = TLanes.MultiplyAdd(TNumbers.Load<TLanes>(w2), x0, a2);
+            a3 = TLanes.MultiplyAdd(TNumbers.Load<TLanes>(w3), x0, a3);
+            i += TLanes.Count;
+        }
+
+        Sum(a0, a1, a2, a3, sums);
         if (i < k)
             AddTails(w, stride, x, i, k, 1, sums);
     }

@@ -11,7 +11,6 @@ namespace LocalLlm.KvCache.Policies;
 internal sealed class HuggingFaceKiviPolicy : KiviPolicy
 {
     private readonly int residual;
-    private readonly int evictedAtPromptEnd;
 
     /// <summary>Creates the policy of a sequence that is still in its first prompt.</summary>
     /// <param name="residual">R: the most rows beside the sinks, a multiple of <paramref name="pageTokens"/>.</param>
@@ -24,10 +23,13 @@ internal sealed class HuggingFaceKiviPolicy : KiviPolicy
 
     private HuggingFaceKiviPolicy(int residual, int sinkTokens, int pageTokens, int evictedAtPromptEnd)
         : base(residual, sinkTokens, pageTokens) =>
-        (this.residual, this.evictedAtPromptEnd) = (residual, evictedAtPromptEnd);
+        (this.residual, EvictedAtPromptEnd) = (residual, evictedAtPromptEnd);
 
     /// <inheritdoc/>
-    public override int EvictedAt(int length) => evictedAtPromptEnd + base.EvictedAt(length - evictedAtPromptEnd);
+    public override int EvictedAtPromptEnd { get; }
+
+    /// <inheritdoc/>
+    public override int EvictedAt(int length) => EvictedAtPromptEnd + base.EvictedAt(length - EvictedAtPromptEnd);
 
     /// <inheritdoc/>
     public override int MostPagesAt(int length) => Math.Max(0, length - SinkTokens) / PageTokens;
@@ -38,4 +40,9 @@ internal sealed class HuggingFaceKiviPolicy : KiviPolicy
         var evicted = MostPagesAt(length) * PageTokens;
         return evicted == EvictedAt(length) ? this : new HuggingFaceKiviPolicy(residual, SinkTokens, PageTokens, evicted);
     }
+
+    /// <inheritdoc/>
+    public override ResidencyPolicy WithEvictedAtPromptEnd(int evicted) => evicted % PageTokens == 0
+        ? new HuggingFaceKiviPolicy(residual, SinkTokens, PageTokens, evicted)
+        : throw new InvalidDataException($"{evicted} tokens are said to have left at a prompt's end; whole pages of {PageTokens} leave then.");
 }

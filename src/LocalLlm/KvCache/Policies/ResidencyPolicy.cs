@@ -130,6 +130,17 @@ internal abstract class ResidencyPolicy
     /// </summary>
     public virtual ResidencyPolicy AtPromptEnd(int length) => this;
 
+    /// <summary>
+    /// Tokens that had left when the last prompt ended, where that changed something; else 0. With the length it is all the state there is.
+    /// </summary>
+    public virtual int EvictedAtPromptEnd => 0;
+
+    /// <summary>This policy in that state, for a cache that is read back.</summary>
+    /// <exception cref="InvalidDataException">No prompt's end leads there.</exception>
+    public virtual ResidencyPolicy WithEvictedAtPromptEnd(int evicted) => evicted == 0
+        ? this
+        : throw new InvalidDataException($"{evicted} tokens are said to have left at a prompt's end, which changes nothing under this policy.");
+
     /// <summary>Body rows that are no consecutive tokens once a compaction has happened.</summary>
     protected virtual int SparseRows => 0;
 

@@ -39,6 +39,24 @@ public sealed class RowMatmulTests : IDisposable
 
     [Theory]
     [MemberData(nameof(PathsAndTypes))]
+    public void Multiply_EveryRowCount_GivesARowTheSameBits(string path, string element)
+    {
+        using var matmul = new RowMatmul(team, Enum.Parse<SimdPath>(path));
+        var type = Enum.Parse<NumberType>(element);
+        var random = new Random(9);
+        foreach (var k in new[] { 8, 75, 100, 104 })
+        {
+            const int n = 37;
+            double[] x = [.. Enumerable.Range(0, RowMatmul.MaxRows * k).Select(_ => Stored(type, random.NextDouble() - 0.5))];
+            double[] w = [.. Enumerable.Range(0, n * k).Select(_ => Stored(type, random.NextDouble() - 0.5))];
+            var all = Run(matmul, type, x, RowMatmul.MaxRows, w, n, k, bias: null);
+            for (var rows = 1; rows < RowMatmul.MaxRows; rows++)
+                Run(matmul, type, x[..(rows * k)], rows, w, n, k, bias: null).ShouldBe(all[..(rows * n)], $"{rows} rows, K = {k}");
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(PathsAndTypes))]
     public void Multiply_LargeMatrix_EqualsTheOracle(string path, string element)
     {
         // So large that a claim is cut by its bytes, not by the number of threads, and the last claim is a short one.

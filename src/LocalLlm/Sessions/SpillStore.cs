@@ -1,0 +1,315 @@
+using System.Collections.Concurrent;
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.Extensions.Logging;
+using Microsoft.IO;
+
+namespace LocalLlm.Sessions;
+
+/// <summary>A conversation's cache in the spill directory, or on its way there.</summary>
+/// <param name="path">The file.</param>
+/// <param name="header">What it holds.</param>
+internal sealed class SpilledCache(string path, SpillHeader header)
+{
+    /// <summary>The file.</summary>
+    public string Path => path;
+
+    /// <summary>What it holds.</summary>
+    public SpillHeader Header => header;
+
+    /// <summary>The tokens that it holds, in order.</summary>
+    public int[] Tokens => header.Tokens;
+
+    /// <summary>The content while it is not in the file yet.</summary>
+    public MemoryStream? Unwritten { get; set; }
+}
+
+/// <summary>
+/// The spill directory: caches of idle conversations as files, found by their tokens, also after a restart. A file that is damaged, of another
+/// model or of another format is a miss. Files are written by a thread of its own; safe for concurrent use.
+/// </summary>
+internal sealed partial class SpillStore : IDisposable
+{
+    private readonly string directory;
+    private readonly long? maxBytes;
+    private readonly byte[] fingerprint;
+    private readonly ILogger logger;
+    private readonly RecyclableMemoryStreamManager memory = new();
+    private readonly Lock entriesLock = new();
+    private readonly Dictionary<string, SpilledCache> entries = new(StringComparer.Ordinal); // by path
+    private readonly BlockingCollection<SpilledCache> unwritten = [];
+    private readonly Thread writer;
+
+    /// <summary>Opens a directory, which is made if it is not there, and reads what its files hold.</summary>
+    /// <param name="directory">The directory.</param>
+    /// <param name="maxBytes">The most bytes of all files in it, other models' too; null for no limit.</param>
+    /// <param name="fingerprint">Of the model and the cache's format; 32 bytes. Only files with the same one are used.</param>
+    /// <param name="logger">For warnings.</param>
+    /// <exception cref="IOException">The directory cannot be made or read.</exception>
+    /// <exception cref="UnauthorizedAccessException">The directory cannot be made or read.</exception>
+    public SpillStore(string directory, long? maxBytes, byte[] fingerprint, ILogger logger)
+    {
+        (this.directory, this.maxBytes, this.fingerprint, this.logger) = (Path.GetFullPath(directory), maxBytes, fingerprint, logger);
+        if (OperatingSystem.IsWindows())
+            Directory.CreateDirectory(this.directory);
+        else
+            Directory.CreateDirectory(this.directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        foreach (var path in Directory.EnumerateFiles(this.directory, "*" + SpillFile.Extension))
+        {
+            if (TryOpen(path, static (_, header) => header) is { } header)
+                entries.Add(path, new SpilledCache(path, header));
+        }
+
+        writer = new Thread(WriteAll) { IsBackground = true, Name = "LocalLlm spill" };
+        writer.Start();
+    }
+
+    /// <summary>Caches that can be found.</summary>
+    public int Count
+    {
+        get
+        {
+            lock (entriesLock)
+                return entries.Count;
+        }
+    }
+
+    /// <summary>Memory to write a cache to, for <see cref="Write"/>.</summary>
+    public MemoryStream CreateContent() => memory.GetStream();
+
+    /// <summary>The cache with the most tokens, at least <paramref name="min"/>, with all of which <paramref name="tokens"/> begin; null if there is none.</summary>
+    public SpilledCache? Find(ReadOnlySpan<int> tokens, int min = 1)
+    {
+        lock (entriesLock)
+        {
+            SpilledCache? best = null;
+            foreach (var entry in entries.Values)
+            {
+                if (entry.Tokens.Length >= Math.Max(min, best is null ? 0 : best.Tokens.Length + 1) && tokens.StartsWith(entry.Tokens))
+                    best = entry;
+            }
+
+            return best;
+        }
+    }
+
+    /// <summary>The cache saved under a name; null if there is none.</summary>
+    public SpilledCache? Find(string name)
+    {
+        lock (entriesLock)
+            return entries.GetValueOrDefault(NamedPath(name));
+    }
+
+    /// <summary>Takes a cache's content, which is written in the background; until then it is found all the same.</summary>
+    /// <param name="tokens">The tokens that it holds.</param>
+    /// <param name="content">From <see cref="CreateContent"/>; owned by the store from now on.</param>
+    /// <param name="name">A name under which it is kept until it is deleted; null for one that may leave.</param>
+    /// <returns>The entry; null if it is larger than all files may be together.</returns>
+    public SpilledCache? Write(int[] tokens, MemoryStream content, string? name = null)
+    {
+        var header = new SpillHeader(fingerprint, name, tokens, content.Length);
+        if (maxBytes is { } limit && SpillFile.Bytes(header) > limit)
+        {
+            LogTooLarge(logger, tokens.Length, SpillFile.Bytes(header), limit);
+            content.Dispose();
+            return null;
+        }
+
+        var entry = new SpilledCache(name is null ? UnnamedPath(tokens) : NamedPath(name), header) { Unwritten = content };
+        lock (entriesLock)
+            entries[entry.Path] = entry;
+        unwritten.Add(entry);
+        return entry;
+    }
+
+    /// <summary>Reads a cache's content and marks it as used.</summary>
+    /// <returns>The content, owned by the caller; null if the file is gone or damaged, which is logged.</returns>
+    public MemoryStream? Read(SpilledCache entry)
+    {
+        lock (entriesLock)
+        {
+            if (entry.Unwritten is { } pending)
+            {
+                var copy = memory.GetStream();
+                pending.Position = 0;
+                pending.CopyTo(copy);
+                copy.Position = 0;
+                return copy;
+            }
+        }
+
+        return TryOpen(entry.Path, (file, header) =>
+        {
+            if (!header.Tokens.AsSpan().SequenceEqual(entry.Tokens))
+                return null; // another process put something else there
+            var content = memory.GetStream();
+            try
+            {
+                SpillFile.ReadContent(file, header, content);
+                File.SetLastWriteTimeUtc(entry.Path, DateTime.UtcNow); // the time by which the least recently used is found
+                return content;
+            }
+            catch
+            {
+                content.Dispose();
+                throw;
+            }
+        });
+    }
+
+    /// <summary>Deletes a cache.</summary>
+    public void Delete(SpilledCache entry)
+    {
+        lock (entriesLock)
+        {
+            if (entries.GetValueOrDefault(entry.Path) == entry)
+                entries.Remove(entry.Path);
+            if (entry.Unwritten is null)
+                DeleteFile(entry.Path);
+        }
+    }
+
+    /// <summary>Writes what is not written yet, and closes.</summary>
+    public void Dispose()
+    {
+        if (unwritten.IsAddingCompleted)
+            return;
+        unwritten.CompleteAdding();
+        writer.Join();
+    }
+
+    private string UnnamedPath(int[] tokens)
+    {
+        var bytes = new byte[fingerprint.Length + (tokens.Length * sizeof(int))];
+        fingerprint.CopyTo(bytes, 0);
+        Buffer.BlockCopy(tokens, 0, bytes, fingerprint.Length, tokens.Length * sizeof(int));
+        return PathOf("tokens", bytes);
+    }
+
+    private string NamedPath(string name) => PathOf("name", [.. fingerprint, .. Encoding.UTF8.GetBytes(name)]);
+
+    private string PathOf(string kind, byte[] identity) =>
+        Path.Combine(directory, $"{kind}-{Convert.ToHexStringLower(SHA256.HashData(identity).AsSpan(0, 16))}{SpillFile.Extension}");
+
+    private void WriteAll()
+    {
+        foreach (var entry in unwritten.GetConsumingEnumerable())
+        {
+            try
+            {
+                MakeRoom(SpillFile.Bytes(entry.Header), entry.Path);
+                SpillFile.Write(entry.Path, entry.Header, entry.Unwritten!);
+                Written(entry, isKept: true);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                LogNotWritten(logger, e, entry.Path, entry.Tokens.Length);
+                Written(entry, isKept: false);
+            }
+        }
+    }
+
+    private void Written(SpilledCache entry, bool isKept)
+    {
+        lock (entriesLock)
+        {
+            entry.Unwritten!.Dispose();
+            entry.Unwritten = null;
+            var isCurrent = entries.GetValueOrDefault(entry.Path) == entry;
+            if (isCurrent && !isKept)
+                entries.Remove(entry.Path);
+            else if (!isCurrent && isKept && !entries.ContainsKey(entry.Path))
+                DeleteFile(entry.Path); // deleted meanwhile
+        }
+    }
+
+    /// <summary>Deletes the least recently used files until so many bytes more fit; those saved under a name stay.</summary>
+    private void MakeRoom(long bytes, string replaced)
+    {
+        if (maxBytes is not { } limit)
+            return;
+        var files = new DirectoryInfo(directory).EnumerateFiles("*" + SpillFile.Extension).Where(f => f.FullName != replaced).ToList();
+        var total = files.Sum(f => f.Length) + bytes;
+        foreach (var file in files.Where(f => !f.Name.StartsWith("name-", StringComparison.Ordinal)).OrderBy(f => f.LastWriteTimeUtc))
+        {
+            if (total <= limit)
+                return;
+            lock (entriesLock)
+            {
+                if (entries.TryGetValue(file.FullName, out var entry) && entry.Unwritten is null)
+                    entries.Remove(file.FullName);
+                DeleteFile(file.FullName);
+            }
+
+            total -= file.Length;
+        }
+
+        if (total > limit)
+            throw new IOException($"Saved conversations take {total - bytes:N0} bytes of the {limit:N0} that all files may take, so {bytes:N0} more do not fit.");
+    }
+
+    private T? TryOpen<T>(string path, Func<FileStream, SpillHeader, T?> use)
+        where T : class
+    {
+        try
+        {
+            using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0);
+            var header = SpillFile.ReadHeader(file);
+            return header is not null && header.Fingerprint.AsSpan().SequenceEqual(fingerprint) ? use(file, header) : null;
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            Forget(path);
+            return null; // it left for others to come
+        }
+        catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
+        {
+            LogDamaged(logger, path, e.Message);
+            Forget(path);
+            DeleteFile(path);
+            return null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            LogNotRead(logger, e, path);
+            return null;
+        }
+    }
+
+    private void Forget(string path)
+    {
+        lock (entriesLock)
+        {
+            if (entries.TryGetValue(path, out var entry) && entry.Unwritten is null)
+                entries.Remove(path);
+        }
+    }
+
+    private void DeleteFile(string path)
+    {
+        try
+        {
+            File.Delete(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            LogNotDeleted(logger, e, path);
+        }
+    }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The spilled KV cache {Path} is damaged: {Reason}. It is deleted; its conversation will be computed anew")]
+    private static partial void LogDamaged(ILogger logger, string path, string reason);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The spilled KV cache {Path} cannot be read; its conversation will be computed anew")]
+    private static partial void LogNotRead(ILogger logger, Exception exception, string path);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The KV cache of {Tokens} tokens could not be written to {Path}; its conversation will be computed anew")]
+    private static partial void LogNotWritten(ILogger logger, Exception exception, string path, int tokens);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The spilled KV cache {Path} cannot be deleted")]
+    private static partial void LogNotDeleted(ILogger logger, Exception exception, string path);
+
+    [LoggerMessage(Level = LogLevel.Warning,
+        Message = "The KV cache of {Tokens} tokens takes {Bytes} bytes as a file; all files together may take {Limit}. It is not kept; raise the limit to keep it")]
+    private static partial void LogTooLarge(ILogger logger, int tokens, long bytes, long limit);
+}

@@ -1,0 +1,117 @@
+using System.Text.Json.Nodes;
+using LocalLlm.Attention;
+using LocalLlm.Batching;
+using LocalLlm.Interop;
+using LocalLlm.Kernels.Cpu;
+using LocalLlm.KvCache;
+using LocalLlm.Loading;
+using LocalLlm.Models;
+using LocalLlm.Sampling;
+using LocalLlm.Scheduling;
+using LocalLlm.Tests.Loading;
+using LocalLlm.Tests.Models;
+using LocalLlm.Tokenization;
+using Microsoft.Extensions.Logging.Abstractions;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Scheduling;
+
+/// <summary>A small random model, and engine loops over it with real caches.</summary>
+internal sealed class ModelLoop : IDisposable
+{
+    /// <summary>Tokens of the vocabulary: letters.</summary>
+    public const int Vocabulary = 40;
+
+    private readonly CheckpointWriter writer = new();
+    private readonly WorkerTeam team = new(2);
+    private readonly DecoderModel model;
+    private readonly bool useKernels;
+
+    public ModelLoop(AttentionBackend backend, WeightType type, bool kernelsForPrompts = false, JsonObject? fields = null)
+    {
+        LibTorch.EnsureLoaded();
+        var config = RandomCheckpoint.Config("Qwen3ForCausalLM", fields ?? new() { ["max_position_embeddings"] = 2048 });
+        writer.WriteModel(config, RandomCheckpoint.Tensors(config, "BF16"));
+        var letters = string.Join(", ", Enumerable.Range(0, Vocabulary - 1).Select(i => $"\"{(char)(i < 26 ? 'a' + i : 'A' + i - 26)}\": {i}"));
+        File.WriteAllText(Path.Combine(writer.FolderPath, "tokenizer.json"), $$"""
+            {"added_tokens": [{"id": 39, "content": "<end>", "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false}],
+             "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true}, "post_processor": null,
+             "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": { {{letters}} }, "merges": []} }
+            """);
+        Tokenizer = TextTokenizer.Load(writer.FolderPath);
+        using var folder = ModelFolder.Open(writer.FolderPath);
+        model = DecoderModel.Load(folder, CPU, type, team: team);
+        // What the clock would decide otherwise.
+        (model.RowKernels!.MaxRows, model.RowKernels.ForPrompts) = (RowMatmul.MaxRows, kernelsForPrompts);
+        useKernels = backend != AttentionBackend.Torch;
+    }
+
+    public TextTokenizer Tokenizer { get; }
+
+    public KvShape Shape => ModelRun.Shape(model);
+
+    /// <summary>A loop with a pool of its own.</summary>
+    public (EngineLoop Loop, KvPool Pool) Start(KvCacheOptions cache, long? memoryBytes, int maxSequences, int prefillChunk, Action<StepBatch, Tensor>? observe = null)
+    {
+        var pool = new KvPool(memoryBytes);
+        var caches = new KvCacheFactory(cache, Shape, useKernels, pool);
+        IAttentionBackend attention = useKernels ? new CpuAttention(team) : new TorchAttention();
+        var loop = new EngineLoop(
+            new EngineLoopOptions
+            {
+                MaxSequences = maxSequences,
+                PrefillChunkTokens = prefillChunk,
+                RetainedConversations = cache.RetainedConversations,
+                Pool = pool,
+                CreateCache = caches.Create,
+                CacheBytes = caches.PeakBytesFor,
+                KeepPromptEnds = cache.Kind != KvCacheKind.Dense,
+                KvBytesPerTokenFp16 = Shape.TokenBytesFp16,
+                Device = CPU,
+            },
+            batch =>
+            {
+                var logits = model.Forward(batch, attention);
+                observe?.Invoke(batch, logits);
+                return logits;
+            },
+            Tokenizer, NullLogger.Instance);
+        return (loop, pool);
+    }
+
+    /// <summary>A greedy sequence.</summary>
+    public Sequence Sequence(int[] prompt, int maxTokens, int priority = 0) => new(
+        new SequenceRequest
+        {
+            PromptIds = prompt,
+            ContinuesText = true,
+            MaxTokens = maxTokens,
+            Priority = priority,
+            Sampling = SamplingSettings.Resolve(SamplingOptions.Greedy, new SamplingOptions()),
+            StopSequences = [],
+            EndIds = new HashSet<int>(),
+            VisibleSpecialIds = new HashSet<int> { 39 },
+        },
+        Tokenizer);
+
+    /// <summary>Reads a sequence to its end.</summary>
+    public static async Task<(string Text, EndEvent End)> ReadAsync(Sequence sequence)
+    {
+        var text = "";
+        await foreach (var item in sequence.Events.ReadAllAsync())
+        {
+            if (item is EndEvent end)
+                return (text + end.Text, end);
+            text += ((TokenEvent)item).Text;
+        }
+
+        throw new InvalidOperationException("no end");
+    }
+
+    public void Dispose()
+    {
+        model.Dispose();
+        team.Dispose();
+        writer.Dispose();
+    }
+}
