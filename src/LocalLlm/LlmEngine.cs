@@ -146,7 +146,7 @@ public sealed partial class LlmEngine : ILlmEngine
         var sequence = new Sequence(prompt.Sequence, prompts.Tokenizer);
         loop.Submit(sequence);
         var isEnded = false;
-        var hasToolCalls = false;
+        var answer = new AnswerRecord();
         var reasoningTokens = 0;
         try
         {
@@ -163,13 +163,14 @@ public sealed partial class LlmEngine : ILlmEngine
                 isEnded |= end is not null;
                 foreach (var update in Parse(parser, text, isEnd: end is not null))
                 {
-                    hasToolCalls |= update is ToolCallUpdate;
+                    answer.Add(update);
                     yield return update;
                 }
 
                 if (end is not null)
                 {
-                    var reason = hasToolCalls && end.FinishReason == FinishReason.Stop ? FinishReason.ToolCalls : end.FinishReason;
+                    prompts.Remember(prompt, end.SampledIds, answer.ToMessage());
+                    var reason = answer.HasToolCalls && end.FinishReason == FinishReason.Stop ? FinishReason.ToolCalls : end.FinishReason;
                     yield return new GenerationCompleted(reason, end.Usage with { ReasoningTokens = reasoningTokens });
                 }
             }

@@ -39,7 +39,11 @@ internal abstract record SequenceEvent;
 internal sealed record TokenEvent(string Text) : SequenceEvent;
 
 /// <summary>The end, with the text held back until then.</summary>
-internal sealed record EndEvent(string Text, FinishReason FinishReason, GenerationUsage Usage) : SequenceEvent;
+/// <param name="Text">The text.</param>
+/// <param name="FinishReason">Why it ended.</param>
+/// <param name="Usage">What it used.</param>
+/// <param name="SampledIds">All sampled tokens.</param>
+internal sealed record EndEvent(string Text, FinishReason FinishReason, GenerationUsage Usage, IReadOnlyList<int> SampledIds) : SequenceEvent;
 
 /// <summary>One request in the engine loop. The loop owns all but the channel and <see cref="Cancel"/>.</summary>
 internal sealed class Sequence
@@ -127,7 +131,7 @@ internal sealed class Sequence
             KvBytesFp16 = kvBytesPerTokenFp16 * Cache.Length,
             TimeToFirstToken = Stopwatch.GetElapsedTime(arrived, firstSampled),
             DecodeTime = Stopwatch.GetElapsedTime(firstSampled),
-        }));
+        }, Tokens[Request.PromptIds.Length..]));
         events.Writer.TryComplete();
     }
 
