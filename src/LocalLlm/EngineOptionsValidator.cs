@@ -33,6 +33,10 @@ internal static class EngineOptionsValidator
             yield return $"ContextTokens is {options.ContextTokens}; use 2 or more, or null for the model's own";
         if (options.MaxSequences < 1)
             yield return $"MaxSequences is {options.MaxSequences}; use 1 or more";
+        if (options.MaxQueuedRequests < 0)
+            yield return $"MaxQueuedRequests is {options.MaxQueuedRequests}; use 0 or more";
+        if (options.MaxQueueTime is { } time && time <= TimeSpan.Zero)
+            yield return $"MaxQueueTime is {time}; use more than 0, or null for no limit";
         if (options.PrefillChunkTokens < 1)
             yield return $"PrefillChunkTokens is {options.PrefillChunkTokens}; use 1 or more";
         if (options.Threads is < 1 or > MostThreads)

@@ -26,8 +26,14 @@ public sealed record GenerationRequest
     /// <summary>Sampling settings; null takes the model's <c>generation_config.json</c>.</summary>
     public SamplingOptions? Sampling { get; init; }
 
-    /// <summary>The most tokens to generate; null for as many as the context holds.</summary>
+    /// <summary>The most tokens to generate; null for as many as the context and the memory for KV caches hold.</summary>
     public int? MaxTokens { get; init; }
+
+    /// <summary>
+    /// Requests of a higher priority start first, and may interrupt those of a lower one, which go on later where they stopped. A request that waits rises by 1 every
+    /// 10 seconds, so that each has its turn.
+    /// </summary>
+    public int Priority { get; init; }
 
     /// <summary>Texts that end the generation; they are not part of the output.</summary>
     public IReadOnlyList<string> StopSequences { get; init; } = [];

@@ -54,8 +54,11 @@ public sealed record KvCacheOptions
     /// <summary>Bits of a value's number in the pages of the <see cref="BoundaryLayers"/>: 2, 3 or 4.</summary>
     public int BoundaryValueBits { get; set; } = 4;
 
-    /// <summary>Bytes for the caches of all conversations, running and retained; null for no limit.</summary>
-    public long? MemoryBytes { get; set; }
+    /// <summary>
+    /// Memory for the caches of all conversations, running and retained, which is never exceeded: bytes, text such as "2GiB", or a share of what is free on the device
+    /// once the model is loaded, such as "40%". Null takes 40 % of that on a CPU, 80 % on a GPU. It is taken as it is needed, and then kept for reuse.
+    /// </summary>
+    public MemoryBudget? MemoryBytes { get; set; }
 
     /// <summary>How many conversations' caches are retained for a follow-up turn; the least recently used leaves first.</summary>
     public int RetainedConversations { get; set; } = 16;

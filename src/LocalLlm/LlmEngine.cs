@@ -90,7 +90,9 @@ public sealed partial class LlmEngine : ILlmEngine
     {
         var config = model.Config;
         var useKernels = team is not null && options.AttentionBackend != AttentionBackend.Torch;
-        var caches = new KvCacheFactory(options.KvCache, new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device), useKernels);
+        var memoryBytes = FreeMemory.Resolve(options.KvCache.MemoryBytes, model.Device);
+        var pool = new KvPool(memoryBytes);
+        var caches = new KvCacheFactory(options.KvCache, new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device), useKernels, pool);
         var info = new LlmModelInfo
         {
             ModelId = options.ModelId ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(folder.FolderPath)),
@@ -103,8 +105,9 @@ public sealed partial class LlmEngine : ILlmEngine
         };
         var endIds = folder.EosTokenIds.Concat(tokenizer.EosId is { } eos ? [eos] : []).ToHashSet();
         var prompts = new PromptEncoder(tokenizer, chat, folder.Generation?.Sampling ?? new SamplingOptions(), endIds, info.ContextTokens, config.VocabSize, caches,
-            options.KvCache.MemoryBytes, TimeProvider.System);
+            memoryBytes, TimeProvider.System);
         LogLoaded(logger, info.ModelId, info.Architecture, info.ParameterCount / 1e6, info.Device, info.ContextTokens, options.KvCache.Kind);
+        LogMemory(logger, memoryBytes / (double)(1 << 20), caches.PeakBytesFor(info.ContextTokens) / (double)(1 << 20));
         LogAttention(logger, useKernels ? $"CPU kernels, {AttentionKernel.Best.Path}" : "torch operations");
         IAttentionBackend attention = useKernels ? new CpuAttention(team!) : new TorchAttention();
         var loop = new EngineLoop(
@@ -113,9 +116,11 @@ public sealed partial class LlmEngine : ILlmEngine
                 MaxSequences = options.MaxSequences,
                 PrefillChunkTokens = options.PrefillChunkTokens,
                 RetainedConversations = options.KvCache.RetainedConversations,
-                MemoryBytes = options.KvCache.MemoryBytes,
+                MaxQueuedRequests = options.MaxQueuedRequests,
+                MaxQueueTime = options.MaxQueueTime,
+                Pool = pool,
                 CreateCache = caches.Create,
-                CacheBytes = caches.BytesFor,
+                CacheBytes = caches.PeakBytesFor,
                 KeepPromptEnds = options.KvCache.Kind != KvCacheKind.Dense,
                 KvBytesPerTokenFp16 = info.KvBytesPerTokenFp16,
                 Device = model.Device,
@@ -127,6 +132,9 @@ public sealed partial class LlmEngine : ILlmEngine
     [LoggerMessage(Level = LogLevel.Information, Message = "Loaded {ModelId} ({Architecture}, {Parameters:F1}M parameters) on {Device}: {ContextTokens} tokens of context, "
         + "{Kind} KV cache")]
     private static partial void LogLoaded(ILogger logger, string modelId, string architecture, double parameters, string device, int contextTokens, KvCacheKind kind);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "Memory for KV caches: {Limit:F1} MiB; a conversation that fills the context takes {Context:F1} MiB")]
+    private static partial void LogMemory(ILogger logger, double limit, double context);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Attention: {Backend}")]
     private static partial void LogAttention(ILogger logger, string backend);

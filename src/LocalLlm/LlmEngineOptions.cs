@@ -24,6 +24,12 @@ public sealed record LlmEngineOptions
     /// <summary>How many requests are decoded side by side; more wait in a queue.</summary>
     public int MaxSequences { get; set; } = 8;
 
+    /// <summary>How many requests may wait beside those that run; one more ends at once with an <see cref="EngineBusyException"/>. 0 lets none wait.</summary>
+    public int MaxQueuedRequests { get; set; } = 256;
+
+    /// <summary>How long a request may wait for its start before it ends with an <see cref="EngineBusyException"/>; null for as long as it takes.</summary>
+    public TimeSpan? MaxQueueTime { get; set; }
+
     /// <summary>The most tokens of prompts that one step takes; bounds memory and how long others wait.</summary>
     public int PrefillChunkTokens { get; set; } = 512;
 

@@ -22,7 +22,7 @@ internal sealed class PromptEncoder(
     int contextTokens,
     int vocabularySize,
     KvCacheFactory caches,
-    long? memoryBytes,
+    long memoryBytes,
     TimeProvider time)
 {
     // Sixteen million ids are 64 MB.
@@ -53,10 +53,7 @@ internal sealed class PromptEncoder(
                 + "its tokenizer files belong to another model.");
         if (ids.Length >= contextTokens)
             throw new ContextLengthException(ids.Length, contextTokens);
-        var maxTokens = Math.Min(request.MaxTokens ?? int.MaxValue, contextTokens - ids.Length);
-        if (memoryBytes is { } limit && caches.BytesFor(ids.Length + maxTokens) is var needed && needed > limit)
-            throw new LocalLlmException($"The KV cache of this request can grow to {needed:N0} bytes ({ids.Length:N0} tokens of prompt and up to {maxTokens:N0} of output); "
-                + $"KvCache.MemoryBytes is {limit:N0}. Lower MaxTokens or raise KvCache.MemoryBytes.");
+        var maxTokens = MemoryFit.MaxTokens(caches.PeakBytesFor, memoryBytes, ids.Length, contextTokens - ids.Length, request.MaxTokens);
 
         return new EncodedPrompt(
             new SequenceRequest
@@ -64,6 +61,7 @@ internal sealed class PromptEncoder(
                 PromptIds = ids,
                 ContinuesText = request.Prompt is not null,
                 MaxTokens = maxTokens,
+                Priority = request.Priority,
                 Sampling = sampling,
                 StopSequences = request.StopSequences,
                 EndIds = endIds,

@@ -7,52 +7,77 @@ namespace LocalLlm.KvCache;
 /// <summary>Every token in full precision: the oracle of the other caches. Grows by half octaves, so an append moves a token twice on average.</summary>
 internal sealed class DenseKvCache : ISavableKvCache
 {
-    private const int SmallestCapacityTokens = 128;
-
     private readonly KvShape shape;
-    private readonly Tensor[] keys;    // per layer [Hkv, capacity, D]
-    private readonly Tensor[] values;  // per layer [Hkv, capacity, D]
+    private readonly DenseMemory memory;
+    private readonly DenseRows[] rows; // per layer, all of the same capacity between steps
     private readonly int[] layerLengths;
     private bool isDisposed;
 
     /// <summary>Creates an empty cache.</summary>
-    public DenseKvCache(KvShape shape)
-        : this(shape, NewRows(shape), NewRows(shape), 0)
+    /// <param name="shape">What the model fixes.</param>
+    /// <param name="memory">Where the memory comes from, for this shape; null for a pool of its own without a limit.</param>
+    public DenseKvCache(KvShape shape, DenseMemory? memory = null)
     {
+        (this.shape, this.memory) = (shape, memory ?? new DenseMemory(new KvPool(), shape));
+        rows = new DenseRows[shape.Layers];
+        for (var layer = 0; layer < rows.Length; layer++)
+            rows[layer] = this.memory.Take(0);
+        layerLengths = new int[shape.Layers];
     }
 
-    private DenseKvCache(KvShape shape, Tensor[] keys, Tensor[] values, int length)
+    private DenseKvCache(DenseKvCache other, int length)
     {
-        (this.shape, this.keys, this.values, Length) = (shape, keys, values, length);
+        (shape, memory, Length) = (other.shape, other.memory, length);
+        rows = new DenseRows[shape.Layers];
         layerLengths = new int[shape.Layers];
         Array.Fill(layerLengths, length);
+        try
+        {
+            for (var layer = 0; layer < rows.Length; layer++)
+                rows[layer] = memory.CopyOf(other.rows[layer], length, DenseMemory.CapacityTokens(length));
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <inheritdoc/>
     public int Length { get; private set; }
 
     /// <inheritdoc/>
-    public long Bytes => keys.Concat(values).Sum(t => t.NumberOfElements * t.ElementSize);
+    public IEnumerable<KvUnit> Units
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(isDisposed, this);
+            return rows;
+        }
+    }
 
     /// <summary>Bytes that a cache grown to <paramref name="tokens"/> tokens holds, however they were appended.</summary>
-    public static long BytesFor(KvShape shape, int tokens) => shape.TokenBytes * CapacityTokens(tokens);
+    public static long BytesFor(KvShape shape, int tokens) => shape.TokenBytes * DenseMemory.CapacityTokens(tokens);
 
-    /// <summary>Reads what <see cref="Save"/> wrote.</summary>
-    /// <exception cref="InvalidDataException">The data are no cache of this shape and length.</exception>
-    public static DenseKvCache Load(KvShape shape, CacheReader reader, int length)
+    /// <summary>The most bytes that a cache takes on its way to <paramref name="tokens"/> tokens: one layer is held twice while it grows.</summary>
+    public static long PeakBytesFor(KvShape shape, int tokens) =>
+        BytesFor(shape, tokens) + (shape.TokenBytes / shape.Layers * DenseMemory.CapacityBefore(tokens));
+
+    /// <summary>Reads what <see cref="Save"/> wrote into this cache, which is empty.</summary>
+    /// <exception cref="InvalidDataException">The data are no cache of this shape and length; the cache is to be disposed of.</exception>
+    public void Load(CacheReader reader, int length)
     {
+        if (Length != 0)
+            throw new InvalidOperationException($"The cache holds {Length} tokens already.");
         using var scope = NewDisposeScope();
         reader.ReadNumber("length", length, length);
-        var (keys, values) = (Layers(), Layers());
-        foreach (var rows in keys.Concat(values))
-            reader.Read(rows.narrow(1, 0, length));
-        return new DenseKvCache(shape, Detached(keys), Detached(values), length);
-
-        Tensor[] Layers() => [.. Enumerable.Range(0, shape.Layers).Select(_ =>
-            empty([shape.KvHeads, CapacityTokens(length), shape.HeadDim], shape.Type, shape.Device))];
-
-        // Only now, so that nothing stays behind where the data are wrong.
-        static Tensor[] Detached(Tensor[] tensors) => [.. tensors.Select(t => t.DetachFromDisposeScope())];
+        Reserve(length);
+        foreach (var layer in rows)
+            reader.Read(layer.Keys.narrow(1, 0, length));
+        foreach (var layer in rows)
+            reader.Read(layer.Values.narrow(1, 0, length));
+        Length = length;
+        Array.Fill(layerLengths, length);
     }
 
     /// <inheritdoc/>
@@ -61,8 +86,31 @@ internal sealed class DenseKvCache : ISavableKvCache
         RequireWholeSteps();
         using var scope = NewDisposeScope();
         writer.Write(Length);
-        foreach (var rows in keys.Concat(values))
-            writer.Write(rows.narrow(1, 0, Length));
+        foreach (var tensor in rows.Select(r => r.Keys).Concat(rows.Select(r => r.Values)))
+            writer.Write(tensor.narrow(1, 0, Length));
+    }
+
+    /// <inheritdoc/>
+    public long GrowthBytes(int length)
+    {
+        RequireWholeSteps();
+        return memory.ResizeBytes(rows[0].CapacityTokens, Math.Max(rows[0].CapacityTokens, DenseMemory.CapacityTokens(length)));
+    }
+
+    /// <inheritdoc/>
+    public void Reserve(int length)
+    {
+        RequireWholeSteps();
+        for (var layer = 0; layer < rows.Length; layer++)
+            Reserve(layer, length);
+    }
+
+    /// <inheritdoc/>
+    public long ForkBytes(int length, int grownTo)
+    {
+        RequireWholeSteps();
+        var (forked, grown) = (DenseMemory.CapacityTokens(length), DenseMemory.CapacityTokens(Math.Max(length, grownTo)));
+        return (shape.Layers * memory.LayerBytes(forked)) + memory.ResizeBytes(forked, grown);
     }
 
     /// <inheritdoc/>
@@ -78,7 +126,7 @@ internal sealed class DenseKvCache : ISavableKvCache
     {
         ObjectDisposedException.ThrowIf(isDisposed, this);
         var length = layerLengths[layer];
-        return new KvView([], keys[layer].narrow(1, 0, length), values[layer].narrow(1, 0, length), new RowPositions(default, 0, length));
+        return new KvView([], rows[layer].Keys.narrow(1, 0, length), rows[layer].Values.narrow(1, 0, length), new RowPositions(default, 0, length));
     }
 
     /// <inheritdoc/>
@@ -91,8 +139,8 @@ internal sealed class DenseKvCache : ISavableKvCache
             {
                 TileTokens = AttentionKernel.RowTileTokens,
                 Tokens = layerLengths[layer],
-                Keys = NumberTypes.Source(NumberTypes.HeadRows(keys[layer])),
-                Values = NumberTypes.Source(NumberTypes.HeadRows(values[layer])),
+                Keys = NumberTypes.Source(NumberTypes.HeadRows(rows[layer].Keys)),
+                Values = NumberTypes.Source(NumberTypes.HeadRows(rows[layer].Values)),
             });
         }
 
@@ -108,8 +156,10 @@ internal sealed class DenseKvCache : ISavableKvCache
 
         var length = layerLengths[layer];
         var count = plan.Segments[segment].Count;
-        keys[layer] = WithRows(keys[layer], length, k);
-        values[layer] = WithRows(values[layer], length, v);
+        Reserve(layer, length + count);
+        using var scope = NewDisposeScope();
+        rows[layer].Keys.narrow(1, length, count).copy_(k.transpose(0, 1));
+        rows[layer].Values.narrow(1, length, count).copy_(v.transpose(0, 1));
         layerLengths[layer] = length + count;
     }
 
@@ -124,12 +174,11 @@ internal sealed class DenseKvCache : ISavableKvCache
     public void EndPrompt() => RequireWholeSteps();
 
     /// <inheritdoc/>
-    public IKvCache Fork()
+    public IKvCache Fork(int length)
     {
         RequireWholeSteps();
-        return new DenseKvCache(shape, Copies(keys), Copies(values), Length);
-
-        static Tensor[] Copies(Tensor[] tensors) => [.. tensors.Select(t => t.clone().DetachFromDisposeScope())];
+        RequireTruncatable(length);
+        return new DenseKvCache(this, length);
     }
 
     /// <inheritdoc/>
@@ -139,15 +188,11 @@ internal sealed class DenseKvCache : ISavableKvCache
     public void Truncate(int length)
     {
         RequireWholeSteps();
-        if (!CanTruncate(length))
-            throw new InvalidOperationException($"A cache of {Length} tokens cannot be truncated to {length}.");
-        for (var layer = 0; layer < shape.Layers; layer++)
-        {
-            // Memory is given back, so that Bytes stays a function of the length.
-            keys[layer] = WithCapacity(keys[layer], length, CapacityTokens(length));
-            values[layer] = WithCapacity(values[layer], length, CapacityTokens(length));
-        }
-
+        RequireTruncatable(length);
+        // Memory is given back where there is room for the copy that it takes.
+        var capacity = DenseMemory.CapacityTokens(length);
+        for (var layer = 0; layer < shape.Layers && rows[layer].CapacityTokens > capacity && memory.LayerBytes(capacity) <= memory.Pool.FreeBytes; layer++)
+            Resize(layer, length, capacity);
         Length = length;
         Array.Fill(layerLengths, length);
     }
@@ -155,47 +200,30 @@ internal sealed class DenseKvCache : ISavableKvCache
     /// <inheritdoc/>
     public void Dispose()
     {
+        if (isDisposed)
+            return;
         isDisposed = true;
-        foreach (var tensor in keys.Concat(values))
-            tensor.Dispose();
+        foreach (var layer in rows)
+            layer?.Release(); // null where a fork failed on the way
     }
 
-    // 128, 192, 256, 384, 512, 768, …: at most half is unused, and the bytes are a function of the length alone.
-    private static int CapacityTokens(int tokens)
+    private void Reserve(int layer, int length)
     {
-        if (tokens == 0)
-            return 0;
-        var octave = SmallestCapacityTokens;
-        while (octave < tokens)
-            octave *= 2;
-        return octave > SmallestCapacityTokens && octave / 4 * 3 >= tokens ? octave / 4 * 3 : octave;
+        if (length > rows[layer].CapacityTokens)
+            Resize(layer, layerLengths[layer], DenseMemory.CapacityTokens(length));
     }
 
-    private static Tensor[] NewRows(KvShape shape) =>
-        [.. Enumerable.Range(0, shape.Layers).Select(_ =>
-            empty([shape.KvHeads, 0, shape.HeadDim], shape.Type, shape.Device).DetachFromDisposeScope())];
-
-    // rows: [Hkv, capacity, D] of which `length` are filled; fresh: [n, Hkv, D]
-    private Tensor WithRows(Tensor rows, int length, Tensor fresh)
+    private void Resize(int layer, int length, int capacity)
     {
-        using var scope = NewDisposeScope();
-        var needed = length + (int)fresh.shape[0];
-        if (needed > rows.shape[1])
-            rows = WithCapacity(rows, length, CapacityTokens(needed));
-        rows.narrow(1, length, fresh.shape[0]).copy_(fresh.transpose(0, 1));
-        return rows;
+        var resized = memory.CopyOf(rows[layer], length, capacity);
+        rows[layer].Release();
+        rows[layer] = resized;
     }
 
-    // Takes the place of `rows`, of which the first `length` are kept.
-    private Tensor WithCapacity(Tensor rows, int length, int capacity)
+    private void RequireTruncatable(int length)
     {
-        if (rows.shape[1] == capacity)
-            return rows;
-        using var scope = NewDisposeScope();
-        var resized = empty([shape.KvHeads, capacity, shape.HeadDim], shape.Type, shape.Device).DetachFromDisposeScope();
-        resized.narrow(1, 0, length).copy_(rows.narrow(1, 0, length));
-        rows.Dispose();
-        return resized;
+        if (!CanTruncate(length))
+            throw new InvalidOperationException($"A cache of {Length} tokens cannot be truncated to {length}.");
     }
 
     private void RequireWholeSteps()

@@ -13,8 +13,23 @@ internal interface IKvCache : IDisposable
     /// <summary>Committed tokens.</summary>
     int Length { get; }
 
+    /// <summary>The pieces of the pool's memory that it holds, each once; some may be shared with forks.</summary>
+    IEnumerable<KvUnit> Units { get; }
+
     /// <summary>Bytes held, everything counted: codes, scales, positions, rows, reserved slots. Pages shared by forks count in each of them.</summary>
-    long Bytes { get; }
+    long Bytes => Units.Sum(u => u.Bytes);
+
+    /// <summary>
+    /// Bytes that must be free in the pool for <see cref="Reserve"/>: what is taken, and what is held twice for a moment; 0 if there is room already.
+    /// Between steps only.
+    /// </summary>
+    long GrowthBytes(int length);
+
+    /// <summary>
+    /// Takes the memory for all appends up to <paramref name="length"/> tokens and for a prompt that ends there, so that none of them takes any. Between steps only.
+    /// </summary>
+    /// <exception cref="KvMemoryException">Less than <see cref="GrowthBytes"/> is free; what was taken so far is held.</exception>
+    void Reserve(int length);
 
     /// <summary>Plans the append of <paramref name="count"/> ≥ 1 tokens after <see cref="Length"/>. Pure arithmetic: changes nothing.</summary>
     AppendPlan PlanAppend(int count);
@@ -52,7 +67,16 @@ internal interface IKvCache : IDisposable
     void EndPrompt();
 
     /// <summary>A cache with the same content that goes its own way: pages are shared by reference count, rows copied.</summary>
-    IKvCache Fork();
+    /// <exception cref="KvMemoryException">The pool has no room for the copy.</exception>
+    IKvCache Fork() => Fork(Length);
+
+    /// <summary>A cache with the first <paramref name="length"/> tokens of this one, as <see cref="Fork()"/> and <see cref="Truncate"/> make it.</summary>
+    /// <exception cref="InvalidOperationException">It cannot be truncated to that length.</exception>
+    /// <exception cref="KvMemoryException">The pool has no room for the copy.</exception>
+    IKvCache Fork(int length);
+
+    /// <summary>Bytes that must be free in the pool to fork at <paramref name="length"/> and let the fork grow to <paramref name="grownTo"/> tokens.</summary>
+    long ForkBytes(int length, int grownTo);
 
     /// <summary>True if <see cref="Truncate"/> to this length can be done exactly.</summary>
     bool CanTruncate(int length);

@@ -10,13 +10,16 @@ internal sealed class KvCacheFactory
     private readonly ResidencyPolicy? policy; // null for a dense cache
     private readonly PageFormat? format;
     private readonly ICacheOperations operations;
+    private readonly PagedMemory? pagedMemory;
+    private readonly DenseMemory? denseMemory;
 
     /// <summary>Creates the factory.</summary>
     /// <param name="options">The options; later changes to them have no effect.</param>
     /// <param name="shape">What the model fixes.</param>
     /// <param name="useKernels">True where the CPU kernels write rows and pages, false for torch operations; the bits are the same.</param>
-    /// <exception cref="ArgumentException">Options or shape are wrong; the message lists everything.</exception>
-    public KvCacheFactory(KvCacheOptions options, KvShape shape, bool useKernels = false)
+    /// <param name="pool">Where the caches' memory comes from, and its limit; null for a pool of its own without one.</param>
+    /// <exception cref="ArgumentException">Options or shape are wrong, or the pool has no room for one cache; the message lists everything.</exception>
+    public KvCacheFactory(KvCacheOptions options, KvShape shape, bool useKernels = false, KvPool? pool = null)
     {
         var errors = KvCacheOptionsCheck.Errors(options).Concat(shape.Errors()).ToList();
         if (shape.Layers >= 1 && options.BoundaryLayers > shape.Layers / 2)
@@ -31,15 +34,19 @@ internal sealed class KvCacheFactory
         {
             policy = Policy(options);
             format = policy is null ? null : Format(options, shape, policy.PageTokens);
-            if (options.MemoryBytes is { } limit && BytesFor(1) is var needed && needed > limit)
+            var limit = pool?.LimitBytes ?? options.MemoryBytes?.Bytes;
+            if (PeakBytesFor(1) is var needed && needed > limit)
             {
-                errors.Add($"{nameof(KvCacheOptions.MemoryBytes)} is {limit:N0}, but the cache of one conversation holds at least "
+                errors.Add($"{nameof(KvCacheOptions.MemoryBytes)} is {limit:N0}{(options.MemoryBytes is { Share: not null } share ? $" ({share})" : "")}, but the cache of one conversation holds at least "
                     + $"{needed:N0} bytes; raise it, or lower {nameof(KvCacheOptions.Window)} (now {options.Window}) of a cache with pages");
             }
         }
 
         if (errors.Count > 0)
             throw new ArgumentException($"The KV cache cannot be made:{string.Concat(errors.Select(e => "\n  - " + e))}", nameof(options));
+        pool ??= new KvPool();
+        denseMemory = policy is null ? new DenseMemory(pool, shape) : null;
+        pagedMemory = policy is null ? null : new PagedMemory(pool, shape, policy, format!);
     }
 
     /// <summary>What the model fixes about its caches.</summary>
@@ -51,18 +58,24 @@ internal sealed class KvCacheFactory
     public int KvBits => policy is { KeepsEvicted: true } ? Math.Max(options.KeyBits, options.ValueBits) : 8 * Shape.ElementBytes;
 
     /// <summary>An empty cache.</summary>
-    public IKvCache Create() => policy is null ? new DenseKvCache(Shape) : new PagedKvCache(Shape, policy, format!, operations);
+    /// <exception cref="KvMemoryException">The pool has no room for it.</exception>
+    public IKvCache Create() => policy is null ? new DenseKvCache(Shape, denseMemory) : new PagedKvCache(Shape, policy, format!, operations, pagedMemory);
 
     /// <summary>Reads a cache that was written by <see cref="ISavableKvCache.Save"/> under the same options and shape.</summary>
     /// <param name="data">What was written.</param>
     /// <param name="length">The tokens that the cache is known to hold.</param>
     /// <exception cref="InvalidDataException">The data are no such cache; nothing stays behind.</exception>
+    /// <exception cref="KvMemoryException">The pool has less than <see cref="PeakBytesFor"/> free; nothing stays behind.</exception>
     public IKvCache Load(Stream data, int length)
     {
         var reader = new CacheReader(data);
-        var cache = policy is null ? DenseKvCache.Load(Shape, reader, length) : LoadPaged(reader, length);
+        var cache = Create();
         try
         {
+            if (cache is DenseKvCache dense)
+                dense.Load(reader, length);
+            else
+                ((PagedKvCache)cache).Load(reader, length);
             reader.RequireEnd();
             return cache;
         }
@@ -79,6 +92,9 @@ internal sealed class KvCacheFactory
     /// </summary>
     public long BytesFor(int tokens) =>
         policy is null ? DenseKvCache.BytesFor(Shape, tokens) : PagedKvCache.BytesFor(Shape, policy, format!, tokens);
+
+    /// <summary>The most bytes that a cache alone takes at any moment on its way to <paramref name="tokens"/> tokens.</summary>
+    public long PeakBytesFor(int tokens) => policy is null ? DenseKvCache.PeakBytesFor(Shape, tokens) : BytesFor(tokens);
 
     /// <summary>Bytes that <paramref name="tokens"/> tokens hold in an uncompressed fp16 cache.</summary>
     public long BytesForFp16(int tokens) => Shape.TokenBytesFp16 * tokens;
@@ -98,21 +114,6 @@ internal sealed class KvCacheFactory
             KvCacheKind.HuggingFaceKivi => new HuggingFaceKiviPolicy(window, sinks, pageTokens),
             _ => null,
         };
-    }
-
-    private IKvCache LoadPaged(CacheReader reader, int length)
-    {
-        var cache = new PagedKvCache(Shape, policy!, format!, operations);
-        try
-        {
-            cache.Load(reader, length);
-            return cache;
-        }
-        catch
-        {
-            cache.Dispose();
-            throw;
-        }
     }
 
     private static PageFormat Format(KvCacheOptions options, KvShape shape, int pageTokens) => new(

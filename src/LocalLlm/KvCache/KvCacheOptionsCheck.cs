@@ -31,8 +31,8 @@ internal static class KvCacheOptionsCheck
             yield return Wrong(nameof(options.BoundaryKeyBits), "2, 3 or 4", options.BoundaryKeyBits);
         if (!IsCodeWidth(options.BoundaryValueBits))
             yield return Wrong(nameof(options.BoundaryValueBits), "2, 3 or 4", options.BoundaryValueBits);
-        if (options.MemoryBytes <= 0)
-            yield return Wrong(nameof(options.MemoryBytes), "positive, or null for no limit", options.MemoryBytes);
+        if (options.MemoryBytes is { Share: null } memory && memory.Bytes is not > 0)
+            yield return Wrong(nameof(options.MemoryBytes), "positive, or null for a share of the free memory", memory);
         if (options.RetainedConversations < 0)
             yield return Wrong(nameof(options.RetainedConversations), "0 or more", options.RetainedConversations);
     }

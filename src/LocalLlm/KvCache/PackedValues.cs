@@ -34,8 +34,12 @@ internal sealed class PackedValues : IDisposable
     /// <summary>All tensors.</summary>
     public IEnumerable<Tensor> Tensors => [.. codes, .. scales];
 
-    /// <summary>The same content, to go its own way.</summary>
-    public PackedValues Copy() => new([.. codes.Select(t => t.clone())], [.. scales.Select(t => t.clone())]);
+    /// <summary>Takes over what others hold.</summary>
+    public void CopyFrom(PackedValues other)
+    {
+        foreach (var (tensor, source) in Tensors.Zip(other.Tensors))
+            tensor.copy_(source);
+    }
 
     /// <summary>Frees the memory.</summary>
     public void Dispose()

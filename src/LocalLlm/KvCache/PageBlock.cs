@@ -8,14 +8,13 @@ namespace LocalLlm.KvCache;
 /// Storage of up to <see cref="Pages"/> pages of all layers, shared by forks through a reference count. A page once written is never
 /// changed; only a block with one owner takes further pages. Owned by the engine thread.
 /// </summary>
-internal sealed class PageBlock
+internal sealed class PageBlock : KvUnit
 {
     /// <summary>Pages of a block: few allocations, and little that is reserved and unused.</summary>
     public const int Pages = 16;
 
     private readonly Tensor[] codes;
     private readonly Tensor[] scales;
-    private int owners = 1;
 
     /// <summary>Allocates a block; its pages' content is undefined until written.</summary>
     public PageBlock(PageFormat format, KvShape shape)
@@ -57,33 +56,25 @@ internal sealed class PageBlock
     /// <summary>[Pages, P] int32.</summary>
     public Tensor Positions { get; }
 
-    /// <summary>True if another cache uses this block too.</summary>
-    public bool IsShared => owners > 1;
-
     /// <summary>All tensors of the block.</summary>
     public IEnumerable<Tensor> Tensors => [.. codes, .. scales, Positions];
 
     /// <summary>Bytes of a block.</summary>
     public static long BytesFor(PageFormat format, KvShape shape) => Pages * format.PageBytes(shape.KvHeads);
 
-    /// <summary>Adds an owner.</summary>
-    public PageBlock Share()
+    /// <summary>Takes over what another block holds.</summary>
+    public void CopyFrom(PageBlock other)
     {
-        owners++;
-        return this;
+        foreach (var (tensor, source) in Tensors.Zip(other.Tensors))
+            tensor.copy_(source);
     }
 
-    /// <summary>Removes an owner; the last one frees the memory.</summary>
-    public void Release()
+    /// <inheritdoc/>
+    public override void Free()
     {
-        if (--owners > 0)
-            return;
         foreach (var tensor in Tensors)
             tensor.Dispose();
     }
-
-    /// <summary>A block with the same content and one owner.</summary>
-    public PageBlock Copy() => new([.. codes.Select(t => t.clone())], [.. scales.Select(t => t.clone())], Positions.clone());
 
     // Head by head in memory: attention reads a head's pages one behind the other, and the processor fetches ahead within a stream.
     private static Tensor PagesOfHeads(KvShape shape, int count, ScalarType type)

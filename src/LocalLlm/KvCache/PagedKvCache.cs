@@ -15,15 +15,17 @@ internal sealed class PagedKvCache : ISavableKvCache
     private readonly PageFormat format;
     private readonly ICacheOperations operations;
     private readonly ResidencyPolicy emptyPolicy;
+    private readonly PagedMemory memory;
+    private readonly RowSet rowSet;
     private readonly Tensor keys;   // [L, Hkv, ReservedRows, D]
     private readonly Tensor values; // [L, Hkv, ValueRows, D]
     private readonly PackedValues? packedValues;
-    private readonly List<PageBlock> blocks;
+    private readonly List<PageBlock> blocks; // those with pages, then those reserved for pages to come
     private readonly int[] layerLengths;
     private readonly CpuRuns.RowPositionMemory rowPositions = new();
     private ResidencyPolicy policy;
     private int lastPromptEnd; // the last that moved rows; shorter lengths had other rows
-    private int reservedPages; // pages with storage; a layer has written those of its length
+    private int startedPages; // pages with positions; a layer has written those of its length
     private bool isDisposed;
 
     /// <summary>Creates an empty cache.</summary>
@@ -31,8 +33,10 @@ internal sealed class PagedKvCache : ISavableKvCache
     /// <param name="policy">Which token is where.</param>
     /// <param name="format">The pages' layouts, of the policy's page length; one for each layer.</param>
     /// <param name="operations">What is done to the tensors; null for torch operations.</param>
+    /// <param name="memory">Where the memory comes from, for this shape, policy and format; null for a pool of its own without a limit.</param>
     /// <exception cref="ArgumentException">The format does not fit the shape or the policy.</exception>
-    public PagedKvCache(KvShape shape, ResidencyPolicy policy, PageFormat format, ICacheOperations? operations = null)
+    /// <exception cref="KvMemoryException">The pool has no room for the rows.</exception>
+    public PagedKvCache(KvShape shape, ResidencyPolicy policy, PageFormat format, ICacheOperations? operations = null, PagedMemory? memory = null)
     {
         if (format.Layouts.Count != shape.Layers || format.Layouts[0].HeadDim != shape.HeadDim || format.Tokens != policy.PageTokens)
         {
@@ -42,52 +46,47 @@ internal sealed class PagedKvCache : ISavableKvCache
 
         (this.shape, this.policy, emptyPolicy, this.format) = (shape, policy, policy, format);
         this.operations = operations ?? new TorchCacheOperations();
-        (keys, values) = (Rows(policy.ReservedRows), Rows(policy.ValueRows));
-        packedValues = policy.PackedValueRows > 0 ? new PackedValues(format, shape) : null;
+        this.memory = memory ?? new PagedMemory(new KvPool(), shape, policy, format);
+        rowSet = this.memory.TakeRows();
+        (keys, values, packedValues) = (rowSet.Keys, rowSet.Values, rowSet.Packed);
         blocks = [];
         layerLengths = new int[shape.Layers];
-
-        Tensor Rows(int count) =>
-            empty([shape.Layers, shape.KvHeads, count, shape.HeadDim], shape.Type, shape.Device).DetachFromDisposeScope();
     }
 
     // A fork.
-    private PagedKvCache(PagedKvCache other)
+    private PagedKvCache(PagedKvCache other, int length)
     {
         (shape, format, operations, emptyPolicy, policy) = (other.shape, other.format, other.operations, other.emptyPolicy, other.policy);
-        (keys, values) = (other.keys.clone().DetachFromDisposeScope(), other.values.clone().DetachFromDisposeScope());
-        packedValues = other.packedValues?.Copy();
-        blocks = [.. other.blocks.Select(b => b.Share())];
-        layerLengths = [.. other.layerLengths];
-        (Length, lastPromptEnd, reservedPages) = (other.Length, other.lastPromptEnd, other.reservedPages);
+        memory = other.memory;
+        rowSet = memory.CopyOf(other.rowSet);
+        (keys, values, packedValues) = (rowSet.Keys, rowSet.Values, rowSet.Packed);
+        blocks = other.blocks[..Blocks(other.startedPages)];
+        foreach (var block in blocks)
+            block.AddOwner();
+        (Length, lastPromptEnd, startedPages) = (length, other.lastPromptEnd, other.startedPages);
+        layerLengths = new int[shape.Layers];
+        Array.Fill(layerLengths, length);
     }
 
     /// <inheritdoc/>
     public int Length { get; private set; }
 
     /// <inheritdoc/>
-    public long Bytes
+    public IEnumerable<KvUnit> Units
     {
         get
         {
             ObjectDisposedException.ThrowIf(isDisposed, this);
-            return Tensors.Concat(blocks.SelectMany(b => b.Tensors)).Sum(t => t.NumberOfElements * t.ElementSize);
+            return [rowSet, .. blocks];
         }
     }
-
-    private IEnumerable<Tensor> Tensors => [keys, values, .. packedValues?.Tensors ?? []];
 
     /// <summary>
     /// Bytes that a cache of <paramref name="tokens"/> tokens holds, however they were appended and wherever prompts ended: the most
     /// where that matters.
     /// </summary>
-    public static long BytesFor(KvShape shape, ResidencyPolicy policy, PageFormat format, int tokens)
-    {
-        var rows = shape.TokenBytes / 2 * (policy.ReservedRows + policy.ValueRows);
-        var packed = policy.PackedValueRows > 0 ? format.PackedValueBytes(shape.KvHeads) : 0;
-        var blocks = (policy.MostPagesAt(tokens) + PageBlock.Pages - 1) / PageBlock.Pages;
-        return rows + packed + blocks * PageBlock.BytesFor(format, shape);
-    }
+    public static long BytesFor(KvShape shape, ResidencyPolicy policy, PageFormat format, int tokens) =>
+        PagedMemory.RowBytes(shape, policy, format) + (Blocks(policy.MostPagesAt(tokens)) * PageBlock.BytesFor(format, shape));
 
     /// <summary>Reads what <see cref="Save"/> wrote into this cache, which is empty.</summary>
     /// <exception cref="InvalidDataException">The data are no cache of this shape, policy and format, and of this length; the cache is to be disposed of.</exception>
@@ -113,6 +112,31 @@ internal sealed class PagedKvCache : ISavableKvCache
         writer.Write(lastPromptEnd);
         writer.Write(policy.EvictedAtPromptEnd);
         ForEachPart(Length, part => writer.Write(part));
+    }
+
+    /// <inheritdoc/>
+    public long GrowthBytes(int length)
+    {
+        RequireWholeSteps();
+        return GrowthBytes(length, isForked: false);
+    }
+
+    /// <inheritdoc/>
+    public void Reserve(int length)
+    {
+        RequireWholeSteps();
+        var pages = policy.MostPagesAt(length);
+        if (WritesTo(startedPages, pages) && blocks[startedPages / PageBlock.Pages].IsShared)
+            OwnBlock(startedPages / PageBlock.Pages);
+        while (blocks.Count < Blocks(pages))
+            blocks.Add(memory.TakeBlock());
+    }
+
+    /// <inheritdoc/>
+    public long ForkBytes(int length, int grownTo)
+    {
+        RequireWholeSteps();
+        return memory.RowSetBytes + (length == 0 ? Blocks(emptyPolicy.MostPagesAt(grownTo)) * memory.BlockBytes : GrowthBytes(grownTo, isForked: true));
     }
 
     /// <inheritdoc/>
@@ -237,10 +261,11 @@ internal sealed class PagedKvCache : ISavableKvCache
     }
 
     /// <inheritdoc/>
-    public IKvCache Fork()
+    public IKvCache Fork(int length)
     {
         RequireWholeSteps();
-        return new PagedKvCache(this);
+        RequireTruncatable(length);
+        return length == 0 ? new PagedKvCache(shape, emptyPolicy, format, operations, memory) : new PagedKvCache(this, length);
     }
 
     /// <inheritdoc/>
@@ -251,18 +276,11 @@ internal sealed class PagedKvCache : ISavableKvCache
     public void Truncate(int length)
     {
         RequireWholeSteps();
-        if (!CanTruncate(length))
-        {
-            throw new InvalidOperationException($"A cache of {Length} tokens, {policy.RowsAt(Length)} of them rows, cannot be truncated to {length}: "
-                + (length < 0 || length > Length
-                    ? "it has no such length."
-                    : "tokens that were rows then are in a page now or gone. Fork at that length instead."));
-        }
-
+        RequireTruncatable(length);
         if (length == 0)
         {
             ReleaseBlocks();
-            (policy, lastPromptEnd, reservedPages) = (emptyPolicy, 0, 0);
+            (policy, lastPromptEnd, startedPages) = (emptyPolicy, 0, 0);
         }
 
         Length = length;
@@ -275,8 +293,7 @@ internal sealed class PagedKvCache : ISavableKvCache
         if (isDisposed)
             return;
         isDisposed = true;
-        foreach (var tensor in Tensors)
-            tensor.Dispose();
+        rowSet.Release();
         ReleaseBlocks();
     }
 
@@ -296,8 +313,8 @@ internal sealed class PagedKvCache : ISavableKvCache
 
     private void WritePage(int layer, int page, RowPattern evicted)
     {
-        if (page == reservedPages)
-            ReservePage();
+        if (page == startedPages)
+            StartPage();
         var (block, slot) = (blocks[page / PageBlock.Pages], page % PageBlock.Pages);
         if (packedValues is null)
             operations.WritePage(format[layer], layer, keys, values, evicted, block, slot);
@@ -305,24 +322,49 @@ internal sealed class PagedKvCache : ISavableKvCache
             operations.WritePageFromPacked(format[layer], layer, keys, evicted, packedValues, values, policy.SinkTokens, block, slot);
     }
 
-    // The first layer that reaches a page makes room for it in all layers.
-    private void ReservePage()
+    // The first layer that reaches a page makes room for it in all layers, unless it was reserved.
+    private void StartPage()
     {
-        var slot = reservedPages % PageBlock.Pages;
-        if (slot == 0)
-        {
-            blocks.Add(new PageBlock(format, shape));
-        }
-        else if (blocks[^1].IsShared)
-        {
-            var own = blocks[^1].Copy();
-            blocks[^1].Release();
-            blocks[^1] = own;
-        }
+        var (block, slot) = (startedPages / PageBlock.Pages, startedPages % PageBlock.Pages);
+        if (block == blocks.Count)
+            blocks.Add(memory.TakeBlock());
+        else if (blocks[block].IsShared)
+            OwnBlock(block);
 
         using var scope = NewDisposeScope();
-        blocks[^1].Positions[slot].copy_(tensor(policy.PagePositions(reservedPages)));
-        reservedPages++;
+        blocks[block].Positions[slot].copy_(tensor(policy.PagePositions(startedPages)));
+        startedPages++;
+    }
+
+    private void OwnBlock(int block)
+    {
+        var own = memory.CopyOf(blocks[block]);
+        blocks[block].Release();
+        blocks[block] = own;
+    }
+
+    private static int Blocks(int pages) => (pages + PageBlock.Pages - 1) / PageBlock.Pages;
+
+    // True if growing to so many pages writes to a block that holds pages already.
+    private static bool WritesTo(int startedPages, int pages) => pages > startedPages && startedPages % PageBlock.Pages != 0;
+
+    private long GrowthBytes(int length, bool isForked)
+    {
+        var pages = policy.MostPagesAt(length);
+        var held = isForked ? Blocks(startedPages) : blocks.Count;
+        var copies = WritesTo(startedPages, pages) && (isForked || blocks[startedPages / PageBlock.Pages].IsShared) ? 1 : 0;
+        return (copies + Math.Max(0, Blocks(pages) - held)) * memory.BlockBytes;
+    }
+
+    private void RequireTruncatable(int length)
+    {
+        if (!CanTruncate(length))
+        {
+            throw new InvalidOperationException($"A cache of {Length} tokens, {policy.RowsAt(Length)} of them rows, cannot be truncated to {length}: "
+                + (length < 0 || length > Length
+                    ? "it has no such length."
+                    : "tokens that were rows then are in a page now or gone. Fork at that length instead."));
+        }
     }
 
     // All that a cache of this length holds: rows, packed values, then the pages, block by block. Blocks that are not there are made.
@@ -339,8 +381,8 @@ internal sealed class PagedKvCache : ISavableKvCache
             }
         }
 
-        while (reservedPages < policy.PagesAt(length))
-            ReservePage();
+        while (startedPages < policy.PagesAt(length))
+            StartPage();
         for (var (block, left) = (0, policy.PagesAt(length)); left > 0; block++, left -= PageBlock.Pages)
         {
             foreach (var pages in blocks[block].Codes.Concat(blocks[block].Scales))

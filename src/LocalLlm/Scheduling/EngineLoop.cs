@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using LocalLlm.Batching;
 using LocalLlm.KvCache;
@@ -19,19 +18,28 @@ internal sealed record EngineLoopOptions
     /// <summary>Sequences that run side by side.</summary>
     public required int MaxSequences { get; init; }
 
+    /// <summary>Sequences that may wait beside those that run or could.</summary>
+    public int MaxQueuedRequests { get; init; } = int.MaxValue;
+
+    /// <summary>For how long a sequence may wait for its start; null for no limit.</summary>
+    public TimeSpan? MaxQueueTime { get; init; }
+
+    /// <summary>The clock of the queue.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+
     /// <summary>The most prompt tokens of a step.</summary>
     public required int PrefillChunkTokens { get; init; }
 
     /// <summary>Conversations whose caches are retained.</summary>
     public required int RetainedConversations { get; init; }
 
-    /// <summary>Bytes for all caches; null for no limit.</summary>
-    public required long? MemoryBytes { get; init; }
+    /// <summary>The memory of all caches; the loop disposes of it.</summary>
+    public required KvPool Pool { get; init; }
 
-    /// <summary>An empty cache.</summary>
+    /// <summary>An empty cache, of the pool's memory.</summary>
     public required Func<IKvCache> CreateCache { get; init; }
 
-    /// <summary>Bytes of a cache at its largest, up to a length.</summary>
+    /// <summary>The most bytes that a cache takes on its way to a length.</summary>
     public required Func<int, long> CacheBytes { get; init; }
 
     /// <summary>True where a cache may be unable to go back to the prompt's end, so that a copy is kept there.</summary>
@@ -45,35 +53,50 @@ internal sealed record EngineLoopOptions
 }
 
 /// <summary>
-/// The one thread that touches tensors. Each turn of the loop is a step: take in requests, plan, run the packed batch, commit, sample, publish.
-/// A failed step ends the sequences in it and no others.
+/// The one thread that touches tensors. Each turn of the loop is a step: take in requests, plan, reserve memory, run the packed batch, commit, sample, publish.
+/// A failed step ends the sequences in it and no others. Where memory runs out, retained caches leave, then a sequence is preempted: it waits, and goes on later
+/// from the tokens that it has.
 /// </summary>
-internal sealed class EngineLoop : IDisposable
+internal sealed partial class EngineLoop : IDisposable
 {
     private readonly EngineLoopOptions options;
     private readonly StepForward forward;
     private readonly TextTokenizer tokenizer;
     private readonly ILogger logger;
-    private readonly ConcurrentQueue<Sequence> incoming = new();
-    private readonly Queue<Sequence> waiting = new();
+    private readonly SequenceQueue queue;
     private readonly List<Sequence> running = [];
     private readonly SemaphoreSlim work = new(0);
     private readonly PrefixIndex retained;
+    private readonly SequenceMemory memory;
     private readonly Thread thread;
     private readonly Lock stateLock = new();
     private Exception? stopped;
-    private long reservedBytes;
+    private int unfinished; // sequences that were submitted and have not ended
+    private int runningCount;
+    private long preemptions;
 
     public EngineLoop(EngineLoopOptions options, StepForward forward, TextTokenizer tokenizer, ILogger logger)
     {
         (this.options, this.forward, this.tokenizer, this.logger) = (options, forward, tokenizer, logger);
         // Two for each conversation: the end of its last prompt and the end of its last turn.
         retained = new PrefixIndex((int)Math.Min(int.MaxValue, 2L * options.RetainedConversations));
+        queue = new SequenceQueue(options.Time);
+        memory = new SequenceMemory(options.Pool, retained, options.CreateCache, options.CacheBytes);
         thread = new Thread(Run) { IsBackground = true, Name = "LocalLlm engine" };
         thread.Start();
     }
 
+    /// <summary>Sequences that run now.</summary>
+    public int Running => Volatile.Read(ref runningCount);
+
+    /// <summary>Sequences that wait now.</summary>
+    public int Waiting => queue.Count;
+
+    /// <summary>Times that a sequence was preempted.</summary>
+    public long Preemptions => Volatile.Read(ref preemptions);
+
     /// <summary>Queues a sequence; its events tell the rest.</summary>
+    /// <exception cref="EngineBusyException">The queue is full.</exception>
     /// <exception cref="LocalLlmException">The engine has stopped.</exception>
     public void Submit(Sequence sequence)
     {
@@ -81,7 +104,14 @@ internal sealed class EngineLoop : IDisposable
         {
             if (stopped is not null)
                 throw new LocalLlmException(stopped.Message, stopped);
-            incoming.Enqueue(sequence);
+            if (unfinished >= (long)options.MaxSequences + options.MaxQueuedRequests)
+            {
+                throw new EngineBusyException($"The engine's queue is full: {Running} requests run (MaxSequences is {options.MaxSequences}) and {Waiting} wait "
+                    + $"(MaxQueuedRequests is {options.MaxQueuedRequests}). Try again later, or raise MaxQueuedRequests.", Running, Waiting);
+            }
+
+            unfinished++;
+            queue.Arrive(sequence);
         }
 
         work.Release();
@@ -126,64 +156,134 @@ internal sealed class EngineLoop : IDisposable
             Stop(new LocalLlmException("The engine failed and takes no more requests: " + e.Message, e));
         }
 
-        while (incoming.TryDequeue(out var sequence))
-            waiting.Enqueue(sequence);
-        foreach (var sequence in waiting.Concat(running).ToList())
+        queue.Collect();
+        foreach (var sequence in queue.RemoveAll(_ => true).Concat(running).ToList())
             End(sequence, stopped!);
         retained.Dispose();
+        options.Pool.Dispose();
     }
 
-    /// <summary>Drops cancelled sequences and starts waiting ones, in order of arrival, while there is room.</summary>
+    /// <summary>Ends what was cancelled or has waited too long, and starts waiting sequences while there is room.</summary>
     private void Admit()
     {
-        while (incoming.TryDequeue(out var sequence))
-            waiting.Enqueue(sequence);
+        queue.Collect();
         foreach (var sequence in running.Where(s => s.IsCancelled).ToList())
             End(sequence, new OperationCanceledException());
-        while (waiting.TryPeek(out var next) && (next.IsCancelled || (running.Count < options.MaxSequences && TryReserve(next))))
+        foreach (var sequence in queue.RemoveAll(s => s.IsCancelled))
+            End(sequence, new OperationCanceledException());
+        if (options.MaxQueueTime is { } limit)
         {
-            waiting.Dequeue();
-            if (next.IsCancelled)
-                End(next, new OperationCanceledException());
-            else
-                Start(next);
+            foreach (var sequence in queue.RemoveAll(s => !s.HasStarted && queue.Waited(s) >= limit))
+                End(sequence, Overdue(limit));
+        }
+
+        while (queue.Next() is { } next && TryStart(next))
+        {
         }
     }
 
-    /// <summary>Sets bytes aside for the sequence at its longest; retained caches make room for it.</summary>
-    private bool TryReserve(Sequence sequence)
-    {
-        var bytes = options.CacheBytes(sequence.Request.PromptIds.Length + sequence.Request.MaxTokens);
-        if (options.MemoryBytes is { } limit && reservedBytes + bytes > limit)
-            return false;
-        sequence.ReservedBytes = bytes;
-        reservedBytes += bytes;
-        return true;
-    }
+    private EngineBusyException Overdue(TimeSpan limit) => new(
+        $"The request has waited for {limit} (MaxQueueTime) and was not started: {running.Count} requests run and {queue.Count} wait. Try again later, raise MaxQueueTime, "
+        + "or give the engine more MaxSequences or KvCache.MemoryBytes.", running.Count, queue.Count);
 
-    private void Start(Sequence sequence)
+    /// <summary>Starts the first waiting sequence, where need be in the place of running ones of lower priority.</summary>
+    /// <returns>False if it has to go on waiting.</returns>
+    private bool TryStart(Sequence next)
     {
-        running.Add(sequence);
         try
         {
-            if (retained.Lend(sequence.Request.PromptIds) is var (cache, source))
-                (sequence.Cache, sequence.Source, sequence.CachedPromptTokens) = (cache, source, cache.Length);
-            else
-                sequence.Cache = options.CreateCache();
-            TrimRetained();
+            if (!TryMakeWay(next))
+                return false;
+            queue.Remove(next);
+            running.Add(next);
+            Volatile.Write(ref runningCount, running.Count);
         }
         catch (Exception e)
         {
             logger.LogError(e, "A sequence could not be started");
-            End(sequence, Failure(e));
+            queue.Remove(next);
+            End(next, Failure(e));
         }
+
+        return true;
+    }
+
+    private bool TryMakeWay(Sequence next)
+    {
+        if (running.Count < options.MaxSequences && memory.TryStart(next, running))
+            return true;
+        if (running.Count == 0)
+        {
+            throw new LocalLlmException($"The KV cache of this request needs {options.CacheBytes(next.Tokens.Count + 1):N0} bytes for {next.Tokens.Count:N0} tokens and one more; "
+                + $"KvCache.MemoryBytes is {options.Pool.LimitBytes:N0}. Shorten the prompt or raise it.");
+        }
+
+        // As few as possible of those with a lower priority, and none if that would not do.
+        var rest = running.ToList();
+        var victims = new List<Sequence>();
+        do
+        {
+            var victim = PreemptionPolicy.VictimFor(next.Request.Priority, Requests(rest));
+            if (victim < 0)
+                return false;
+            victims.Add(rest[victim]);
+            rest.RemoveAt(victim);
+        }
+        while (rest.Count >= options.MaxSequences || !memory.FitsWithout(next, victims, running));
+
+        victims.ForEach(Preempt);
+        return memory.TryStart(next, running);
+    }
+
+    private static RunningRequest[] Requests(List<Sequence> sequences) =>
+        [.. sequences.Select(s => new RunningRequest(s.Request.Priority, s.Arrival))];
+
+    /// <summary>Takes a sequence's cache away; it waits with all its tokens, and goes on where it stopped once they are computed again.</summary>
+    private void Preempt(Sequence sequence)
+    {
+        LogPreempted(logger, sequence.Tokens.Count);
+        Volatile.Write(ref preemptions, preemptions + 1);
+        Release(sequence);
+        queue.Return(sequence);
+    }
+
+    /// <summary>Takes the memory that a step needs, for the oldest of the highest priority first. Whoever cannot get it, or has to make way, is preempted.</summary>
+    /// <returns>Those of the planned sequences that can run.</returns>
+    private List<(Sequence Sequence, int Count)> Reserve(List<(Sequence Sequence, int Count)> planned)
+    {
+        foreach (var (sequence, count) in planned.OrderByDescending(p => p.Sequence.Request.Priority).ThenBy(p => p.Sequence.Arrival).ToList())
+        {
+            try
+            {
+                while (sequence.Cache is { } cache && !memory.TryReserve(cache, cache.Length + count))
+                {
+                    var victim = PreemptionPolicy.Victim(Requests(running));
+                    if (victim < 0)
+                    {
+                        throw new LocalLlmException($"The KV cache of this request needs {cache.GrowthBytes(cache.Length + count):N0} bytes more than the {cache.Bytes:N0} that it holds; "
+                            + $"KvCache.MemoryBytes is {options.Pool.LimitBytes:N0}. Raise it or lower MaxTokens.");
+                    }
+
+                    Preempt(running[victim]);
+                }
+            }
+            catch (Exception e)
+            {
+                logger.LogError(e, "Memory for a sequence could not be taken");
+                End(sequence, Failure(e));
+            }
+        }
+
+        return [.. planned.Where(p => p.Sequence.Cache is not null)];
     }
 
     private void Step()
     {
-        var demands = running.ConvertAll(s => new SequenceDemand(s.PendingTokens, s.IsPrompt));
+        var demands = running.ConvertAll(s => new SequenceDemand(s.PendingTokens, s.IsPrefill));
         var counts = StepPlanner.Plan(CollectionsMarshal.AsSpan(demands), options.PrefillChunkTokens);
-        var planned = running.Zip(counts).Where(p => p.Second > 0).Select(p => (Sequence: p.First, Count: p.Second)).ToList();
+        var planned = Reserve([.. running.Zip(counts).Where(p => p.Second > 0)]);
+        if (planned.Count == 0)
+            return; // all of them were preempted for those that this step left out
         try
         {
             using var scope = NewDisposeScope();
@@ -212,14 +312,19 @@ internal sealed class EngineLoop : IDisposable
     /// <summary>A sequence whose own numbers went wrong ends alone; its neighbours' rows do not depend on it.</summary>
     private void CommitOrEnd(StepSlice slice, Sequence sequence)
     {
-        if (slice.Fault is null)
+        try
         {
+            if (slice.Fault is not null)
+                throw slice.Fault;
             slice.Cache.Commit(slice.Plan);
-            return;
+            if (slice.Cache.Length == sequence.Request.PromptIds.Length)
+                slice.Cache.EndPrompt();
         }
-
-        logger.LogError(slice.Fault, "A sequence's keys or values cannot be kept");
-        End(sequence, slice.Fault);
+        catch (LocalLlmException e)
+        {
+            logger.LogError(e, "A sequence's keys or values cannot be kept");
+            End(sequence, e);
+        }
     }
 
     /// <summary>Builds the batch; the sequences whose last pending token is in it want logits, in the order of the rows.</summary>
@@ -237,7 +342,7 @@ internal sealed class EngineLoop : IDisposable
             slices.Add(new StepSlice(sequence.Cache, row, count, sequence.Cache.PlanAppend(count)));
             for (var i = 0; i < count; i++, row++)
                 (ids[row], positions[row]) = (sequence.Tokens[length + i], length + i);
-            if (count == sequence.PendingTokens)
+            if (sequence.SamplesAfter(count))
             {
                 logitRows.Add(row - 1);
                 sampling.Add(sequence);
@@ -254,18 +359,16 @@ internal sealed class EngineLoop : IDisposable
     {
         try
         {
-            if (sequence.SampledTokens == 0)
-                sequence.Cache!.EndPrompt();
-            if (options.KeepPromptEnds && options.RetainedConversations > 0 && sequence.SampledTokens == 0)
-                sequence.PromptEnd = retained.Retain([.. sequence.Tokens], sequence.Cache!.Fork());
+            if (options.KeepPromptEnds && options.RetainedConversations > 0 && sequence.SampledTokens == 0 && memory.TryFork(sequence.Cache!) is { } copy)
+                sequence.PromptEnd = retained.Retain([.. sequence.Tokens], copy);
             if (sequence.SampleNext(logits, tokenizer) is { } reason)
             {
-                sequence.Complete(reason, options.KvBytesPerTokenFp16);
+                // Whoever reads the end finds the sequence's memory and its place in the queue free.
+                var (bytes, tokens) = (sequence.Cache!.Bytes, sequence.Cache.Length);
                 RetainTurn(sequence);
                 Remove(sequence);
+                sequence.Complete(reason, bytes, options.KvBytesPerTokenFp16 * tokens);
             }
-
-            TrimRetained();
         }
         catch (Exception e)
         {
@@ -291,27 +394,32 @@ internal sealed class EngineLoop : IDisposable
         }
     }
 
-    private void TrimRetained()
-    {
-        while (options.MemoryBytes is { } limit && reservedBytes + retained.Bytes > limit && retained.DropOldest())
-        {
-        }
-    }
-
     private void End(Sequence sequence, Exception error)
     {
-        sequence.Fault(error);
         Remove(sequence);
+        sequence.Fault(error);
     }
 
     private void Remove(Sequence sequence)
     {
+        Release(sequence);
+        if (sequence.HasEnded)
+            return;
+        sequence.HasEnded = true;
+        lock (stateLock)
+            unfinished--;
+    }
+
+    private void Release(Sequence sequence)
+    {
         running.Remove(sequence);
-        reservedBytes -= sequence.ReservedBytes;
-        sequence.ReservedBytes = 0;
+        Volatile.Write(ref runningCount, running.Count);
         sequence.Cache?.Dispose();
         sequence.Cache = null;
     }
+
+    [LoggerMessage(Level = LogLevel.Debug, Message = "A sequence of {Tokens} tokens was preempted: its cache made way, and it will be computed again")]
+    private static partial void LogPreempted(ILogger logger, int tokens);
 
     private static LocalLlmException Failure(Exception error) =>
         error as LocalLlmException ?? new LocalLlmException("The generation failed in the engine: " + error.Message, error);

@@ -19,6 +19,9 @@ internal sealed record SequenceRequest
     /// <summary>The most tokens to sample, at least 1; prompt and output fit the context.</summary>
     public required int MaxTokens { get; init; }
 
+    /// <summary>Who goes first: higher numbers before lower ones.</summary>
+    public int Priority { get; init; }
+
     /// <summary>How to choose a token.</summary>
     public required SamplingSettings Sampling { get; init; }
 
@@ -79,15 +82,31 @@ internal sealed class Sequence
     /// <summary>The copy of the cache kept at the end of the prompt, if there is one.</summary>
     public RetainedCache? PromptEnd { get; set; }
 
-    /// <summary>Bytes set aside for the cache at its largest.</summary>
-    public long ReservedBytes { get; set; }
+    /// <summary>Its number in the order of arrival.</summary>
+    public long Arrival { get; set; }
+
+    /// <summary>When it arrived or was preempted, on the clock of the queue.</summary>
+    public long WaitingSince { get; set; }
+
+    /// <summary>True once it has run, even if it waits again.</summary>
+    public bool HasStarted { get; private set; }
+
+    /// <summary>True once the loop has done with it.</summary>
+    public bool HasEnded { get; set; }
 
     /// <summary>Prompt tokens that a retained cache held.</summary>
-    public int CachedPromptTokens { get; set; }
+    public int CachedPromptTokens { get; private set; }
 
-    public bool IsPrompt => Cache!.Length < Request.PromptIds.Length;
+    /// <summary>True while more is to be computed than the token sampled last: the prompt, or after a preemption what was there before it.</summary>
+    public bool IsPrefill => Cache!.Length < Request.PromptIds.Length || Tokens.Count - Cache.Length > 1;
 
-    public int PendingTokens => Tokens.Count - Cache!.Length;
+    /// <summary>
+    /// Tokens to compute next, of which a step may take a part: up to the prompt's end, of which the cache must be told, and then up to the last.
+    /// </summary>
+    public int PendingTokens => (Cache!.Length < Request.PromptIds.Length ? Request.PromptIds.Length : Tokens.Count) - Cache.Length;
+
+    /// <summary>True if a step that takes so many tokens reaches the last, so that the next one can be sampled.</summary>
+    public bool SamplesAfter(int count) => Cache!.Length + count == Tokens.Count;
 
     public bool IsCancelled => isCancelled;
 
@@ -97,6 +116,14 @@ internal sealed class Sequence
 
     /// <summary>Asks the loop to drop this sequence; from any thread.</summary>
     public void Cancel() => isCancelled = true;
+
+    /// <summary>Tells that it has a cache now, and how many tokens that holds already.</summary>
+    public void Start(int cachedTokens)
+    {
+        if (!HasStarted)
+            CachedPromptTokens = cachedTokens;
+        HasStarted = true;
+    }
 
     /// <summary>Samples the next token, publishes it and decides whether the sequence has ended.</summary>
     /// <param name="logits">[vocabulary] of the last token, changed in place.</param>
@@ -119,7 +146,10 @@ internal sealed class Sequence
     }
 
     /// <summary>Publishes the end.</summary>
-    public void Complete(FinishReason reason, long kvBytesPerTokenFp16)
+    /// <param name="reason">Why it ended.</param>
+    /// <param name="kvBytes">Bytes of its cache.</param>
+    /// <param name="kvBytesFp16">Bytes of an uncompressed fp16 cache of the same length.</param>
+    public void Complete(FinishReason reason, long kvBytes, long kvBytesFp16)
     {
         var rest = stops.IsStopped ? "" : stops.Add(decoder.Flush()) + stops.Flush();
         events.Writer.TryWrite(new EndEvent(rest, reason, new GenerationUsage
@@ -127,8 +157,8 @@ internal sealed class Sequence
             PromptTokens = Request.PromptIds.Length,
             CachedPromptTokens = CachedPromptTokens,
             CompletionTokens = SampledTokens,
-            KvBytes = Cache!.Bytes,
-            KvBytesFp16 = kvBytesPerTokenFp16 * Cache.Length,
+            KvBytes = kvBytes,
+            KvBytesFp16 = kvBytesFp16,
             TimeToFirstToken = Stopwatch.GetElapsedTime(arrived, firstSampled),
             DecodeTime = Stopwatch.GetElapsedTime(firstSampled),
         }, Tokens[Request.PromptIds.Length..]));

@@ -14,15 +14,18 @@ internal sealed class PrefixIndex(int capacity) : IDisposable
     /// <summary>Caches retained.</summary>
     public int Count => entries.Count;
 
-    /// <summary>Bytes of all retained caches; shared pages count in each.</summary>
-    public long Bytes => entries.Sum(e => e.Cache.Bytes);
+    /// <summary>The retained caches, least recently used first.</summary>
+    public IEnumerable<IKvCache> Caches => entries.Select(e => e.Cache);
+
+    /// <summary>Bytes of all retained caches; shared pages count once.</summary>
+    public long Bytes => Caches.SelectMany(c => c.Units).Distinct().Sum(u => u.Bytes);
 
     /// <summary>
-    /// Lends a fork of the retained cache that holds the longest beginning of <paramref name="tokens"/>. At least the last token is left to
+    /// Finds the retained cache that holds the longest beginning of <paramref name="tokens"/>, which then counts as used. At least the last token is left to
     /// compute, for its logits.
     /// </summary>
-    /// <returns>The fork, owned by the caller, and the entry it came from; null if no retained cache has a common beginning that it can go back to.</returns>
-    public (IKvCache Cache, RetainedCache Source)? Lend(ReadOnlySpan<int> tokens)
+    /// <returns>The entry and the length to go back to; null if no retained cache has a common beginning that it can go back to.</returns>
+    public (RetainedCache Entry, int Length)? Find(ReadOnlySpan<int> tokens)
     {
         RetainedCache? best = null;
         var bestLength = 0;
@@ -37,11 +40,17 @@ internal sealed class PrefixIndex(int capacity) : IDisposable
             return null;
         entries.Remove(best);
         entries.Add(best);
-        var fork = best.Cache.Fork();
-        if (bestLength < fork.Length)
-            fork.Truncate(bestLength);
-        return (fork, best);
+        return (best, bestLength);
     }
+
+    /// <summary>Lends a fork of the cache that <see cref="Find"/> finds.</summary>
+    /// <returns>The fork, owned by the caller, and the entry it came from; null if there is none.</returns>
+    /// <exception cref="KvMemoryException">The pool has no room for the fork.</exception>
+    public (IKvCache Cache, RetainedCache Source)? Lend(ReadOnlySpan<int> tokens) =>
+        Find(tokens) is var (entry, length) ? (entry.Cache.Fork(length), entry) : null;
+
+    /// <summary>Hands a retained cache itself over; the index has it no more.</summary>
+    public void Take(RetainedCache entry) => entries.Remove(entry);
 
     /// <summary>Retains a cache, which the index then owns; may dispose of it at once where the capacity is 0.</summary>
     /// <param name="tokens">The tokens that it holds, in order.</param>
@@ -68,12 +77,14 @@ internal sealed class PrefixIndex(int capacity) : IDisposable
     }
 
     /// <summary>Gives up the least recently used cache.</summary>
+    /// <param name="kept">One that stays; null for none.</param>
     /// <returns>False if there is none.</returns>
-    public bool DropOldest()
+    public bool DropOldest(RetainedCache? kept = null)
     {
-        if (entries.Count == 0)
+        var oldest = entries.Find(e => e != kept);
+        if (oldest is null)
             return false;
-        Drop(entries[0]);
+        Drop(oldest);
         return true;
     }
 

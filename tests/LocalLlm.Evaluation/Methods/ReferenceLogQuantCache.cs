@@ -41,6 +41,9 @@ internal sealed class ReferenceLogQuantCache : IKvCache
     /// <inheritdoc/>
     public int Length => tokens.Length;
 
+    /// <inheritdoc/>
+    public IEnumerable<KvUnit> Units => tokens.Units;
+
     /// <summary>Bytes that the authors' cache would hold, rows at 16 bits.</summary>
     public long Bytes => BitsAt(shape, window, Length) / 8;
 
@@ -148,7 +151,18 @@ internal sealed class ReferenceLogQuantCache : IKvCache
     public void EndPrompt() => tokens.EndPrompt();
 
     /// <inheritdoc/>
-    public IKvCache Fork() => new ReferenceLogQuantCache(shape, window, (DenseKvCache)tokens.Fork());
+    public IKvCache Fork(int length) => CanTruncate(length)
+        ? new ReferenceLogQuantCache(shape, window, (DenseKvCache)tokens.Fork(length))
+        : throw new InvalidOperationException($"A cache of {Length} tokens cannot be truncated to {length}.");
+
+    /// <inheritdoc/>
+    public long ForkBytes(int length, int grownTo) => tokens.ForkBytes(length, grownTo);
+
+    /// <inheritdoc/>
+    public long GrowthBytes(int length) => tokens.GrowthBytes(length);
+
+    /// <inheritdoc/>
+    public void Reserve(int length) => tokens.Reserve(length);
 
     /// <inheritdoc/>
     public bool CanTruncate(int length) =>

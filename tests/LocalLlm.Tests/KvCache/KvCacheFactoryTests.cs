@@ -51,7 +51,7 @@ public class KvCacheFactoryTests
             "PageTokens must be 32, 64 or 128, or null to take Window, got 16",
             "KeyBits must be 2, 3 or 4, got 5", "ValueBits must be 2, 3 or 4, got 1", "Scales must be one of Byte, Half, got 7",
             "BoundaryLayers must be 0 or more, got -2", "BoundaryKeyBits must be 2, 3 or 4, got 16", "BoundaryValueBits must be 2, 3 or 4, got 5",
-            "MemoryBytes must be positive, or null for no limit, got 0",
+            "MemoryBytes must be positive, or null for a share of the free memory, got 0",
             "RetainedConversations must be 0 or more, got -1", "layer", "KV head", "head_dim", "Int32",
         ];
         foreach (var part in parts)

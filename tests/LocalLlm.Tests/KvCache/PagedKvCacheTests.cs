@@ -199,7 +199,7 @@ public class PagedKvCacheTests
     public void Truncate_DenseCache_GivesMemoryBackAndKeepsTheRest()
     {
         var (stream, other) = (new KvStream(Shape(), 2, 500, seed: 8), new KvStream(Shape(), 2, 500, seed: 5));
-        using var cache = new DenseKvCache(stream.Shape);
+        using IKvCache cache = new DenseKvCache(stream.Shape);
         stream.Append(cache, 100);
         other.Append(cache, 400);
 
@@ -207,7 +207,7 @@ public class PagedKvCacheTests
         cache.Bytes.ShouldBe(DenseKvCache.BytesFor(stream.Shape, 100));
         stream.Append(cache, 50);
 
-        using var alone = new DenseKvCache(stream.Shape);
+        using IKvCache alone = new DenseKvCache(stream.Shape);
         stream.Append(alone, 150);
         ShouldBeIdentical(cache, alone);
         cache.Truncate(0);
@@ -358,7 +358,7 @@ public class PagedKvCacheTests
                 foreach (var item in items)
                     Collect(item, depth + 1);
             }
-            else if (value is IKvCache or PageBlock or PackedValues)
+            else if (value is IKvCache or KvUnit or PackedValues)
             {
                 const System.Reflection.BindingFlags fields = System.Reflection.BindingFlags.Instance | System.Reflection.BindingFlags.NonPublic;
                 foreach (var field in value.GetType().GetFields(fields))

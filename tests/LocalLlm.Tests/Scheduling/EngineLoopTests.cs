@@ -9,12 +9,12 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Scheduling;
 
 /// <summary>The loop over a model that counts: after token n comes n + 1, and the last token of the vocabulary ends.</summary>
-public sealed class EngineLoopTests : IDisposable
+public sealed partial class EngineLoopTests : IDisposable
 {
     private const int Vocabulary = 27; // a to z, and the end
     private const int End = 26;
 
-    private readonly FakeCache.Census census = new();
+    private FakeCache.Census census = new();
     private readonly List<int[]> steps = [];
     private readonly string folder = Directory.CreateTempSubdirectory("loop-").FullName;
     private readonly TextTokenizer tokenizer;
@@ -38,6 +38,7 @@ public sealed class EngineLoopTests : IDisposable
     {
         Directory.Delete(folder, recursive: true);
         census.Alive.ShouldBe(0, "caches were left behind");
+        (census.Pool.UsedBytes, census.Units).ShouldBe((0, 0), "memory was left behind");
     }
 
     [Fact]
@@ -204,18 +205,6 @@ public sealed class EngineLoopTests : IDisposable
     }
 
     [Fact]
-    public async Task Memory_OverTheLimit_WaitsForItsTurn()
-    {
-        using var loop = Loop(memoryBytes: 40, retained: 4);
-
-        var sequences = Enumerable.Range(0, 6).Select(_ => Submit(loop, "a", maxTokens: 24)).ToList();
-        foreach (var sequence in sequences)
-            (await ReadAsync(sequence)).Text.Length.ShouldBe(24);
-
-        steps.ShouldAllBe(s => s.Length == 1);
-    }
-
-    [Fact]
     public async Task Dispose_DuringAGeneration_EndsItWithAnError()
     {
         var loop = Loop();
@@ -250,15 +239,21 @@ public sealed class EngineLoopTests : IDisposable
         (await ReadAsync(Submit(loop, "x"))).Text.ShouldBe("yz");
     }
 
-    private EngineLoop Loop(int maxSequences = 4, int prefillChunk = 8, int retained = 2, long? memoryBytes = null) => new(
-        new EngineLoopOptions
+    private EngineLoop Loop(int maxSequences = 4, int prefillChunk = 8, int retained = 2, long? memoryBytes = null, int maxQueued = int.MaxValue,
+        TimeSpan? maxQueueTime = null, TimeProvider? time = null)
+    {
+        census = new FakeCache.Census(memoryBytes);
+        return new EngineLoop(new EngineLoopOptions
         {
             MaxSequences = maxSequences,
+            MaxQueuedRequests = maxQueued,
+            MaxQueueTime = maxQueueTime,
+            Time = time ?? TimeProvider.System,
             PrefillChunkTokens = prefillChunk,
             RetainedConversations = retained,
-            MemoryBytes = memoryBytes,
+            Pool = census.Pool,
             CreateCache = () => FakeCache.Create(census, truncatableFrom),
-            CacheBytes = tokens => tokens,
+            CacheBytes = FakeCache.BytesFor,
             KeepPromptEnds = truncatableFrom > 0,
             KvBytesPerTokenFp16 = 2,
             Device = CPU,
@@ -273,8 +268,9 @@ public sealed class EngineLoopTests : IDisposable
             return nn.functional.one_hot(next, Vocabulary).to(float32);
         },
         tokenizer, NullLogger.Instance);
+    }
 
-    private Sequence Submit(EngineLoop loop, string prompt, int maxTokens = 1000, string[]? stops = null)
+    private Sequence Submit(EngineLoop loop, string prompt, int maxTokens = 1000, string[]? stops = null, int priority = 0)
     {
         var ids = tokenizer.Encode(prompt);
         var sequence = new Sequence(
@@ -283,6 +279,7 @@ public sealed class EngineLoopTests : IDisposable
                 PromptIds = ids,
                 ContinuesText = true,
                 MaxTokens = maxTokens,
+                Priority = priority,
                 Sampling = SamplingSettings.Resolve(null, new SamplingOptions()),
                 StopSequences = stops ?? [],
                 EndIds = new HashSet<int> { End },

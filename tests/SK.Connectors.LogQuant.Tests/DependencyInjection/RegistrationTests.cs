@@ -166,6 +166,8 @@ public sealed class RegistrationTests
             WeightType = WeightType.Float16,
             ContextTokens = 1,
             MaxSequences = 2,
+            MaxQueuedRequests = 7,
+            MaxQueueTime = TimeSpan.FromSeconds(8),
             PrefillChunkTokens = 3,
             Threads = 4,
             ToolCallFormat = ToolCallFormat.Llama3Json,

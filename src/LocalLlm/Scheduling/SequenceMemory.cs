@@ -1,0 +1,108 @@
+using System.Runtime.InteropServices;
+using LocalLlm.KvCache;
+using LocalLlm.Sessions;
+
+namespace LocalLlm.Scheduling;
+
+/// <summary>
+/// Gives sequences their caches and lets them grow within the pool's limit. Retained caches leave first, least recently used ones before others;
+/// whom else to drop is the loop's business. Owned by the engine thread.
+/// </summary>
+internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKvCache> createCache, Func<int, long> cacheBytes)
+{
+    /// <summary>Tokens beyond its prompt that a sequence shall have room for when it starts: one that would be preempted at once had better wait.</summary>
+    public const int HeadTokens = 64;
+
+    /// <summary>
+    /// Gives a sequence its cache if there is room for all its tokens and a few more, beside what the prompts under way have still to take: a fork of the retained cache
+    /// that begins alike, that cache itself where there is no room for both, or an empty one. One that runs alone need only fit its next token.
+    /// </summary>
+    /// <param name="sequence">A sequence that waits.</param>
+    /// <param name="running">Those that run.</param>
+    /// <returns>False if there is no room; then nothing has changed.</returns>
+    public bool TryStart(Sequence sequence, IReadOnlyList<Sequence> running)
+    {
+        var tokens = CollectionsMarshal.AsSpan(sequence.Tokens);
+        var target = running.Count == 0 ? sequence.Tokens.Count + 1 : Target(sequence);
+        var promised = running.Where(s => s.IsPrefill).Sum(s => s.Cache!.GrowthBytes(Target(s)));
+        if (retained.Find(tokens) is var (source, length))
+        {
+            if (TryDropFor(promised, () => source.Cache.ForkBytes(length, target), source))
+            {
+                Give(sequence, source.Cache.Fork(length), source);
+                return true;
+            }
+
+            if (source.Cache.CanTruncate(length) && TryDropFor(promised, () => source.Cache.GrowthBytes(target), source))
+            {
+                retained.Take(source);
+                source.Cache.Truncate(length);
+                Give(sequence, source.Cache, null);
+                return true;
+            }
+        }
+
+        if (!TryDropFor(promised, () => cacheBytes(target), null))
+            return false;
+        Give(sequence, createCache(), null);
+        return true;
+    }
+
+    /// <summary>True if <see cref="TryStart"/> will succeed once others are preempted, so that preempting them is worth it.</summary>
+    public bool FitsWithout(Sequence sequence, IReadOnlyList<Sequence> preempted, IReadOnlyList<Sequence> running)
+    {
+        var promised = running.Except(preempted).Where(s => s.IsPrefill).Sum(s => s.Cache!.GrowthBytes(Target(s)));
+        var freed = FreedBytes(retained.Caches.Concat(preempted.Select(s => s.Cache!)));
+        return Fits(cacheBytes(running.Count == preempted.Count ? sequence.Tokens.Count + 1 : Target(sequence)), promised, freed);
+    }
+
+    /// <summary>Lets a cache take the memory for its next tokens, and for a prompt that ends there.</summary>
+    /// <returns>False if there is not enough without dropping a running sequence; then the cache has not changed.</returns>
+    public bool TryReserve(IKvCache cache, int length)
+    {
+        if (!DropUntil(() => cache.GrowthBytes(length), 0, null))
+            return false;
+        cache.Reserve(length);
+        return true;
+    }
+
+    /// <summary>A copy of a cache to be retained; null if the memory is needed for those that run.</summary>
+    public IKvCache? TryFork(IKvCache cache) => DropUntil(() => cache.ForkBytes(cache.Length, cache.Length), 0, null) ? cache.Fork() : null;
+
+    private static void Give(Sequence sequence, IKvCache cache, RetainedCache? source)
+    {
+        (sequence.Cache, sequence.Source) = (cache, source ?? sequence.Source);
+        sequence.Start(cache.Length);
+    }
+
+    private static int Target(Sequence sequence) =>
+        Math.Min(sequence.Tokens.Count + HeadTokens, sequence.Request.PromptIds.Length + sequence.Request.MaxTokens);
+
+    // Bytes that are free once none of these caches is there: a unit that another cache shares stays.
+    private static long FreedBytes(IEnumerable<IKvCache> caches)
+    {
+        var owners = new Dictionary<KvUnit, int>(ReferenceEqualityComparer.Instance);
+        foreach (var unit in caches.SelectMany(c => c.Units))
+            CollectionsMarshal.GetValueRefOrAddDefault(owners, unit, out _)++;
+        return owners.Where(o => o.Value == o.Key.Owners).Sum(o => o.Key.Bytes);
+    }
+
+    // Subtracts only, so that a pool without a limit does not overflow.
+    private bool Fits(long needed, long promised, long freed) => needed <= pool.FreeBytes - promised || needed - freed <= pool.FreeBytes - promised;
+
+    // Drops retained caches only if that will be enough.
+    private bool TryDropFor(long promised, Func<long> needed, RetainedCache? kept) =>
+        Fits(needed(), promised, 0)
+        || (Fits(needed(), promised, FreedBytes(retained.Caches.Where(c => c != kept?.Cache))) && DropUntil(needed, promised, kept));
+
+    private bool DropUntil(Func<long> needed, long promised, RetainedCache? kept)
+    {
+        while (!Fits(needed(), promised, 0))
+        {
+            if (!retained.DropOldest(kept))
+                return false;
+        }
+
+        return true;
+    }
+}
