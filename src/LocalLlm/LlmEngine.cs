@@ -1,4 +1,7 @@
+using System.Globalization;
 using System.Runtime.CompilerServices;
+using System.Security.Cryptography;
+using System.Text;
 using LocalLlm.Attention;
 using LocalLlm.Chat;
 using LocalLlm.Interop;
@@ -8,6 +11,7 @@ using LocalLlm.Loading;
 using LocalLlm.Models;
 using LocalLlm.Sampling;
 using LocalLlm.Scheduling;
+using LocalLlm.Sessions;
 using LocalLlm.Tokenization;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -109,6 +113,7 @@ public sealed partial class LlmEngine : ILlmEngine
         LogLoaded(logger, info.ModelId, info.Architecture, info.ParameterCount / 1e6, info.Device, info.ContextTokens, options.KvCache.Kind);
         LogMemory(logger, memoryBytes / (double)(1 << 20), caches.PeakBytesFor(info.ContextTokens) / (double)(1 << 20));
         LogAttention(logger, useKernels ? $"CPU kernels, {AttentionKernel.Best.Path}" : "torch operations");
+        var spill = OpenSpill(options.KvCache, folder, caches, info, logger);
         IAttentionBackend attention = useKernels ? new CpuAttention(team!) : new TorchAttention();
         var loop = new EngineLoop(
             new EngineLoopOptions
@@ -124,9 +129,27 @@ public sealed partial class LlmEngine : ILlmEngine
                 KeepPromptEnds = options.KvCache.Kind != KvCacheKind.Dense,
                 KvBytesPerTokenFp16 = info.KvBytesPerTokenFp16,
                 Device = model.Device,
+                Spill = spill,
             },
             batch => model.Forward(batch, attention), tokenizer, logger);
         return new LlmEngine(info, model, team, attention as IDisposable, loop, prompts);
+    }
+
+    private static CacheSpill? OpenSpill(KvCacheOptions options, ModelFolder folder, KvCacheFactory caches, LlmModelInfo info, ILogger logger)
+    {
+        if (options.SpillDirectory is not { } directory)
+            return null;
+        try
+        {
+            // The context's length too: some models rotate by it.
+            var format = string.Create(CultureInfo.InvariantCulture, $"{caches.Fingerprint}, context {info.ContextTokens}");
+            var fingerprint = SHA256.HashData([.. ModelFingerprint.Of(folder.FolderPath), .. Encoding.UTF8.GetBytes(format)]);
+            return new CacheSpill(new SpillStore(directory, options.SpillBytes?.Bytes, fingerprint, logger), caches.Load, caches.CanTruncate, logger);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
+        {
+            throw new LocalLlmException($"KvCache.SpillDirectory is '{directory}', which cannot be used: {e.Message} Name a directory that can be made and written to.", e);
+        }
     }
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Loaded {ModelId} ({Architecture}, {Parameters:F1}M parameters) on {Device}: {ContextTokens} tokens of context, "

@@ -82,6 +82,9 @@ internal sealed class Sequence
     /// <summary>The copy of the cache kept at the end of the prompt, if there is one.</summary>
     public RetainedCache? PromptEnd { get; set; }
 
+    /// <summary>The spilled cache that is being read, or was, for this sequence to continue; null if there is none.</summary>
+    public SpillReading? Reading { get; set; }
+
     /// <summary>Its number in the order of arrival.</summary>
     public long Arrival { get; set; }
 

@@ -67,7 +67,7 @@ internal sealed class ReuseComparison(int conversation, int turn, int chunk, int
             {
                 start = Stopwatch.GetTimestamp();
                 using var store = Open();
-                using var content = store.Read(store.Find(tokens)!)!;
+                using var content = store.Read(store.Find(tokens)!.Value.Entry)!;
                 caches.Load(content, conversation).Dispose();
                 restores.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
             }
