@@ -62,4 +62,15 @@ public sealed record KvCacheOptions
 
     /// <summary>How many conversations' caches are retained for a follow-up turn; the least recently used leaves first.</summary>
     public int RetainedConversations { get; set; } = 16;
+
+    /// <summary>
+    /// A directory for caches that leave memory: they are read back when their conversation goes on, also after a restart of the process, which takes a fraction of
+    /// the time of computing them again. It is made if it is not there; its files hold conversations and are readable by their owner only. Null loses those caches.
+    /// </summary>
+    public string? SpillDirectory { get; set; }
+
+    /// <summary>
+    /// The most bytes of all files in <see cref="SpillDirectory"/>: a number, or text such as "20GiB"; the least recently used leave first. Null for no limit.
+    /// </summary>
+    public MemoryBudget? SpillBytes { get; set; }
 }

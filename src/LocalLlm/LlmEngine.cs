@@ -1,4 +1,6 @@
+using System.Globalization;
 using System.Runtime.CompilerServices;
+using System.Security.Cryptography;
 using System.Text;
 using LocalLlm.Attention;
 using LocalLlm.Chat;
@@ -9,6 +11,7 @@ using LocalLlm.Loading;
 using LocalLlm.Models;
 using LocalLlm.Sampling;
 using LocalLlm.Scheduling;
+using LocalLlm.Sessions;
 using LocalLlm.Tokenization;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -113,6 +116,7 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
         LogLoaded(logger, info.ModelId, info.Architecture, info.ParameterCount / 1e6, info.Device, info.ContextTokens, options.KvCache.Kind);
         LogMemory(logger, memoryBytes / (double)(1 << 20), caches.PeakBytesFor(info.ContextTokens) / (double)(1 << 20));
         LogAttention(logger, useKernels ? $"CPU kernels, {AttentionKernel.Best.Path}" : "torch operations");
+        var spill = OpenSpill(options.KvCache, folder, caches, info, logger);
         IAttentionBackend attention = useKernels ? new CpuAttention(team!) : new TorchAttention();
         var loop = new EngineLoop(
             new EngineLoopOptions
@@ -128,6 +132,7 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
                 KeepPromptEnds = options.KvCache.Kind != KvCacheKind.Dense,
                 KvBytesPerTokenFp16 = info.KvBytesPerTokenFp16,
                 Device = model.Device,
+                Spill = spill,
             },
             batch => model.Forward(batch, attention), tokenizer, logger);
         var dense = new KvCacheFactory(new KvCacheOptions { Kind = KvCacheKind.Dense }, caches.Shape, useKernels);
@@ -142,6 +147,23 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
             },
             config.HiddenSize, info.ContextTokens, config.VocabSize);
         return new LlmEngine(info, model, team, attention as IDisposable, loop, prompts, embedder);
+    }
+
+    private static CacheSpill? OpenSpill(KvCacheOptions options, ModelFolder folder, KvCacheFactory caches, LlmModelInfo info, ILogger logger)
+    {
+        if (options.SpillDirectory is not { } directory)
+            return null;
+        try
+        {
+            // The context's length too: some models rotate by it.
+            var format = string.Create(CultureInfo.InvariantCulture, $"{caches.Fingerprint}, context {info.ContextTokens}");
+            var fingerprint = SHA256.HashData([.. ModelFingerprint.Of(folder.FolderPath), .. Encoding.UTF8.GetBytes(format)]);
+            return new CacheSpill(new SpillStore(directory, options.SpillBytes?.Bytes, fingerprint, logger), caches.Load, caches.CanTruncate, logger);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
+        {
+            throw new LocalLlmException($"KvCache.SpillDirectory is '{directory}', which cannot be used: {e.Message} Name a directory that can be made and written to.", e);
+        }
     }
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Loaded {ModelId} ({Architecture}, {Parameters:F1}M parameters) on {Device}: {ContextTokens} tokens of context, "
@@ -171,7 +193,7 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
         var sequence = new Sequence(prompt.Sequence, prompts.Tokenizer);
         loop.Submit(sequence);
         var isEnded = false;
-        var hasToolCalls = false;
+        var answer = new AnswerRecord();
         var reasoningTokens = 0;
         try
         {
@@ -190,13 +212,14 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
                 isEnded |= end is not null;
                 foreach (var update in Parse(parser, text, end?.FinishReason))
                 {
-                    hasToolCalls |= update is ToolCallUpdate;
+                    answer.Add(update);
                     yield return update;
                 }
 
                 if (end is not null)
                 {
-                    var reason = hasToolCalls && end.FinishReason == FinishReason.Stop ? FinishReason.ToolCalls : end.FinishReason;
+                    prompts.Remember(prompt, end.SampledIds, answer.ToMessage());
+                    var reason = answer.HasToolCalls && end.FinishReason == FinishReason.Stop ? FinishReason.ToolCalls : end.FinishReason;
                     yield return new GenerationCompleted(reason, end.Usage with { ReasoningTokens = reasoningTokens });
                 }
             }

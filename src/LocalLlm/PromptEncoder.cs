@@ -4,6 +4,7 @@ using LocalLlm.Sampling;
 using LocalLlm.Sampling.Constraints;
 using LocalLlm.Sampling.Constraints.Answers;
 using LocalLlm.Scheduling;
+using LocalLlm.Sessions;
 using LocalLlm.Tokenization;
 
 namespace LocalLlm;
@@ -11,7 +12,8 @@ namespace LocalLlm;
 /// <summary>A request, checked and encoded.</summary>
 /// <param name="Sequence">What the engine loop runs.</param>
 /// <param name="Parser">Parses the output; null where the output is plain text.</param>
-internal sealed record EncodedPrompt(SequenceRequest Sequence, ChatOutputParser? Parser);
+/// <param name="Conversation">The conversation's prompt, by which its answer will be remembered; null for a raw prompt.</param>
+internal sealed record EncodedPrompt(SequenceRequest Sequence, ChatOutputParser? Parser, KnownPrompt? Conversation);
 
 /// <summary>Checks requests, renders conversations by the model's chat template and encodes them. Safe for concurrent use.</summary>
 internal sealed class PromptEncoder(
@@ -26,9 +28,18 @@ internal sealed class PromptEncoder(
     TimeProvider time)
 {
     private readonly AnswerConstraints constraints = new(tokenizer, endIds, vocabularySize);
+    // Sixteen million ids are 64 MB.
+    private readonly WrittenMessages written = new(tokenizer, maxTokens: 16L << 20);
 
     /// <summary>The model's tokenizer.</summary>
     public TextTokenizer Tokenizer => tokenizer;
+
+    /// <summary>Remembers an answer that came to its own end, so that its conversation, when it comes back, has the same tokens.</summary>
+    public void Remember(EncodedPrompt prompt, IReadOnlyList<int> sampledIds, WrittenMessage message)
+    {
+        if (prompt.Conversation is { } conversation && sampledIds.Count > 0 && endIds.Contains(sampledIds[^1]))
+            written.Remember(conversation, sampledIds, message);
+    }
 
     /// <summary>Checks and encodes a request.</summary>
     /// <exception cref="ArgumentException">The request is wrong.</exception>
@@ -39,7 +50,8 @@ internal sealed class PromptEncoder(
     {
         Check(request);
         var sampling = SamplingSettings.Resolve(request.Sampling, modelSampling);
-        var (ids, rendered) = request.Prompt is { } prompt ? (EncodeText(prompt), null) : EncodeTurns(request);
+        var (conversation, rendered) = request.Prompt is null ? EncodeTurns(request) : (null, null);
+        var ids = conversation?.Ids ?? EncodeText(request.Prompt!);
         var parser = rendered?.Parser;
         if (ids.FirstOrDefault(id => id >= vocabularySize, -1) is >= 0 and var unknown)
             throw new LocalLlmException($"The tokenizer gives token {unknown} ('{tokenizer.TokenText(unknown)}'), but the model has embeddings for {vocabularySize} tokens only: "
@@ -62,7 +74,7 @@ internal sealed class PromptEncoder(
                 Constraint = Constraint(request, rendered),
                 VisibleSpecialIds = (parser?.ControlMarkers ?? []).Select(m => tokenizer.TryGetId(m, out var id) ? id : -1).Where(id => id >= 0).ToHashSet(),
             },
-            parser);
+            parser, conversation);
     }
 
     private static void Check(GenerationRequest request)
@@ -115,13 +127,14 @@ internal sealed class PromptEncoder(
         });
     }
 
-    private (int[] Ids, RenderedChat Rendered) EncodeTurns(GenerationRequest request)
+    private (KnownPrompt Prompt, RenderedChat Rendered) EncodeTurns(GenerationRequest request)
     {
         if (chat is null)
             throw new ChatTemplateException("The model folder has no chat template, so a conversation cannot be rendered. Add chat_template.jinja to it, or "
                 + "\"chat_template\" to tokenizer_config.json, or use a raw Prompt.");
-        var rendered = chat.Render(request, time);
-        var ids = tokenizer.Encode(rendered.Segments, addBos: false);
-        return ids.Length > 0 ? (ids, rendered) : throw new ChatTemplateException("The chat template rendered an empty prompt for this conversation.");
+        var turns = written.WithReasoning(request.Turns);
+        var rendered = chat.Render(request with { Turns = turns }, time);
+        var prompt = written.Encode(rendered.Segments, turns);
+        return prompt.Ids.Length > 0 ? (prompt, rendered) : throw new ChatTemplateException("The chat template rendered an empty prompt for this conversation.");
     }
 }

@@ -26,6 +26,7 @@ try
         "decode" => DecodeComparison.Parse(arguments),
         "linear" => LinearComparison.Parse(arguments),
         "quantize" => QuantizeComparison.Parse(arguments),
+        "reuse" => ReuseComparison.Parse(arguments),
         _ => null,
     };
     if (comparison is null || arguments.WantsHelp)

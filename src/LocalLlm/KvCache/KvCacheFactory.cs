@@ -1,3 +1,4 @@
+using System.Globalization;
 using LocalLlm.KvCache.Policies;
 using LocalLlm.Quantization;
 
@@ -57,6 +58,12 @@ internal sealed class KvCacheFactory
     /// </summary>
     public int KvBits => policy is { KeepsEvicted: true } ? Math.Max(options.KeyBits, options.ValueBits) : 8 * Shape.ElementBytes;
 
+    /// <summary>All that a saved cache depends on, but for the model: caches of factories with the same text can be read by each other.</summary>
+    public string Fingerprint => string.Create(CultureInfo.InvariantCulture,
+        $"{options.Kind}, window {options.Window}, sinks {options.SinkTokens}, page {policy?.PageTokens}, bits {options.KeyBits}/{options.SlowKeyBits}/{options.ValueBits}, ")
+        + string.Create(CultureInfo.InvariantCulture, $"scales {options.Scales}, clip search {options.ClipSearch}, boundary {options.BoundaryLayers}: {options.BoundaryKeyBits}/")
+        + string.Create(CultureInfo.InvariantCulture, $"{options.BoundaryValueBits}, shape {Shape.Layers}/{Shape.KvHeads}/{Shape.HeadDim} {Shape.Type}");
+
     /// <summary>An empty cache.</summary>
     /// <exception cref="KvMemoryException">The pool has no room for it.</exception>
     public IKvCache Create() => policy is null ? new DenseKvCache(Shape, denseMemory) : new PagedKvCache(Shape, policy, format!, operations, pagedMemory);
@@ -95,6 +102,12 @@ internal sealed class KvCacheFactory
 
     /// <summary>The most bytes that a cache alone takes at any moment on its way to <paramref name="tokens"/> tokens.</summary>
     public long PeakBytesFor(int tokens) => policy is null ? DenseKvCache.PeakBytesFor(Shape, tokens) : BytesFor(tokens);
+
+    /// <summary>
+    /// Whether a cache of so many tokens can go back to a length. Where prompts' ends are part of a cache's state it may still turn out not to.
+    /// </summary>
+    public bool CanTruncate(int tokens, int length) => policy is null
+        || (policy.EvictedAt(length) == policy.EvictedAt(tokens) && policy.PackedValueRowsAt(length) == policy.PackedValueRowsAt(tokens));
 
     /// <summary>Bytes that <paramref name="tokens"/> tokens hold in an uncompressed fp16 cache.</summary>
     public long BytesForFp16(int tokens) => Shape.TokenBytesFp16 * tokens;

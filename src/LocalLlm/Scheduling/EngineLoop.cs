@@ -50,6 +50,9 @@ internal sealed record EngineLoopOptions
 
     /// <summary>Where the batch's tensors live.</summary>
     public required Device Device { get; init; }
+
+    /// <summary>Where caches go that leave memory; null to lose them. The loop disposes of it.</summary>
+    public CacheSpill? Spill { get; init; }
 }
 
 /// <summary>
@@ -85,9 +88,10 @@ internal sealed partial class EngineLoop : IDisposable
     {
         (this.options, this.forward, this.tokenizer, this.logger) = (options, forward, tokenizer, logger);
         // Two for each conversation: the end of its last prompt and the end of its last turn.
-        retained = new PrefixIndex((int)Math.Min(int.MaxValue, 2L * options.RetainedConversations));
+        Action<RetainedCache>? leaving = options.Spill is { } spill ? entry => spill.Save(entry.Tokens, entry.Cache) : null;
+        retained = new PrefixIndex((int)Math.Min(int.MaxValue, 2L * options.RetainedConversations), leaving);
         queue = new SequenceQueue(options.Time);
-        memory = new SequenceMemory(options.Pool, retained, options.CreateCache, options.CacheBytes);
+        memory = new SequenceMemory(options.Pool, retained, options.CreateCache, options.CacheBytes, options.Spill);
         builder = new StepBuilder(options.PrefillChunkTokens, options.Device);
         thread = new Thread(Run) { IsBackground = true, Name = "LocalLlm engine" };
         thread.Start();
@@ -193,6 +197,7 @@ internal sealed partial class EngineLoop : IDisposable
             End(sequence, stopped!);
         FailJobs(stopped!);
         retained.Dispose();
+        options.Spill?.Dispose();
         options.Pool.Dispose();
         Count();
     }
@@ -242,7 +247,7 @@ internal sealed partial class EngineLoop : IDisposable
     {
         try
         {
-            if (!TryMakeWay(next))
+            if (memory.IsReading(next, Wake) || !TryMakeWay(next))
                 return false;
             queue.Remove(next);
             running.Add(next);
@@ -293,6 +298,7 @@ internal sealed partial class EngineLoop : IDisposable
     {
         LogPreempted(logger, sequence.Tokens.Count);
         Volatile.Write(ref preemptions, preemptions + 1);
+        memory.Spill(sequence);
         Release(sequence);
         queue.Return(sequence);
     }
@@ -442,6 +448,7 @@ internal sealed partial class EngineLoop : IDisposable
         Volatile.Write(ref runningCount, running.Count);
         sequence.Cache?.Dispose();
         sequence.Cache = null;
+        SequenceMemory.StopReading(sequence);
     }
 
     private static LocalLlmException Failure(Exception error) =>

@@ -49,7 +49,11 @@ internal abstract record SequenceEvent;
 internal sealed record TokenEvent(string Text, SampledLogprobs? Logprobs = null) : SequenceEvent;
 
 /// <summary>The end, with the text held back until then.</summary>
-internal sealed record EndEvent(string Text, FinishReason FinishReason, GenerationUsage Usage) : SequenceEvent;
+/// <param name="Text">The text.</param>
+/// <param name="FinishReason">Why it ended.</param>
+/// <param name="Usage">What it used.</param>
+/// <param name="SampledIds">All sampled tokens.</param>
+internal sealed record EndEvent(string Text, FinishReason FinishReason, GenerationUsage Usage, IReadOnlyList<int> SampledIds) : SequenceEvent;
 
 /// <summary>One request in the engine loop. The loop owns all but the channel and <see cref="Cancel"/>.</summary>
 internal sealed class Sequence
@@ -87,6 +91,9 @@ internal sealed class Sequence
 
     /// <summary>The copy of the cache kept at the end of the prompt, if there is one.</summary>
     public RetainedCache? PromptEnd { get; set; }
+
+    /// <summary>The spilled cache that is being read, or was, for this sequence to continue; null if there is none.</summary>
+    public SpillReading? Reading { get; set; }
 
     /// <summary>Its number in the order of arrival.</summary>
     public long Arrival { get; set; }
@@ -178,7 +185,7 @@ internal sealed class Sequence
             QueueTime = Stopwatch.GetElapsedTime(arrived, started),
             TimeToFirstToken = Stopwatch.GetElapsedTime(arrived, firstSampled),
             DecodeTime = Stopwatch.GetElapsedTime(firstSampled),
-        }));
+        }, Tokens[Request.PromptIds.Length..]));
         events.Writer.TryComplete();
     }
 

@@ -8,7 +8,7 @@ namespace LocalLlm.Scheduling;
 /// Gives sequences their caches and lets them grow within the pool's limit. Retained caches leave first, least recently used ones before others;
 /// whom else to drop is the loop's business. Owned by the engine thread.
 /// </summary>
-internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKvCache> createCache, Func<int, long> cacheBytes)
+internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKvCache> createCache, Func<int, long> cacheBytes, CacheSpill? spill = null)
 {
     /// <summary>Tokens beyond its prompt that a sequence shall have room for when it starts: one that would be preempted at once had better wait.</summary>
     public const int HeadTokens = 64;
@@ -25,6 +25,17 @@ internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKv
         var tokens = CollectionsMarshal.AsSpan(sequence.Tokens);
         var target = running.Count == 0 ? sequence.Tokens.Count + 1 : Target(sequence);
         var promised = PromisedBytes(running);
+        if (sequence.Reading is { Content: not null } reading && TryDropFor(promised, () => Math.Max(cacheBytes(reading.Tokens), cacheBytes(target)), null))
+        {
+            var restored = spill!.Load(reading);
+            StopReading(sequence);
+            if (restored is not null)
+            {
+                Give(sequence, restored, null);
+                return true;
+            }
+        }
+
         if (retained.Find(tokens) is var (source, length))
         {
             if (TryDropFor(promised, () => source.Cache.ForkBytes(length, target), source))
@@ -71,6 +82,35 @@ internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKv
 
     /// <summary>A copy of a cache to be retained; null if the memory is needed for those that run.</summary>
     public IKvCache? TryFork(IKvCache cache) => DropUntil(() => cache.ForkBytes(cache.Length, cache.Length), 0, null) ? cache.Fork() : null;
+
+    /// <summary>
+    /// Begins to read the spilled cache that a sequence can continue, if one holds more of its tokens than a retained one.
+    /// </summary>
+    /// <param name="sequence">A sequence that waits.</param>
+    /// <param name="whenDone">Called from another thread once it is read.</param>
+    /// <returns>True while it is being read.</returns>
+    public bool IsReading(Sequence sequence, Action whenDone)
+    {
+        if (spill is null)
+            return false;
+        var tokens = CollectionsMarshal.AsSpan(sequence.Tokens);
+        sequence.Reading ??= spill.BeginRead(tokens, retained.Find(tokens)?.Length ?? 0, whenDone);
+        return sequence.Reading?.IsUnderWay == true;
+    }
+
+    /// <summary>Writes the cache of a sequence that has to make way to the spill directory, if there is one.</summary>
+    public void Spill(Sequence sequence)
+    {
+        if (sequence.Cache is { } cache && cache.Length <= sequence.Tokens.Count)
+            spill?.Save(sequence.Tokens[..cache.Length], cache);
+    }
+
+    /// <summary>Gives up what was read for a sequence.</summary>
+    public static void StopReading(Sequence sequence)
+    {
+        sequence.Reading?.Dispose();
+        sequence.Reading = null;
+    }
 
     private static void Give(Sequence sequence, IKvCache cache, RetainedCache? source)
     {

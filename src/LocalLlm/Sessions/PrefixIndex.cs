@@ -7,7 +7,9 @@ namespace LocalLlm.Sessions;
 /// The retained caches of conversations, found by their tokens: the one that holds the longest beginning of a new prompt is continued. Least
 /// recently used ones leave first. Owned by the engine thread.
 /// </summary>
-internal sealed class PrefixIndex(int capacity) : IDisposable
+/// <param name="capacity">The most caches.</param>
+/// <param name="leaving">Told of a cache that leaves for want of room, or at the end, before it is disposed of; null for nobody.</param>
+internal sealed class PrefixIndex(int capacity, Action<RetainedCache>? leaving = null) : IDisposable
 {
     private readonly List<RetainedCache> entries = []; // least recently used first
 
@@ -84,6 +86,7 @@ internal sealed class PrefixIndex(int capacity) : IDisposable
         var oldest = entries.Find(e => e != kept);
         if (oldest is null)
             return false;
+        leaving?.Invoke(oldest);
         Drop(oldest);
         return true;
     }

@@ -77,16 +77,28 @@ internal sealed partial class SpillStore : IDisposable
     /// <summary>Memory to write a cache to, for <see cref="Write"/>.</summary>
     public MemoryStream CreateContent() => memory.GetStream();
 
-    /// <summary>The cache with the most tokens, at least <paramref name="min"/>, with all of which <paramref name="tokens"/> begin; null if there is none.</summary>
-    public SpilledCache? Find(ReadOnlySpan<int> tokens, int min = 1)
+    /// <summary>Whether there is a cache of exactly these tokens that was not saved under a name.</summary>
+    public bool Contains(int[] tokens)
+    {
+        lock (entriesLock)
+            return entries.ContainsKey(UnnamedPath(tokens));
+    }
+
+    /// <summary>Finds the cache that holds the longest beginning of <paramref name="tokens"/>.</summary>
+    /// <param name="tokens">What is looked for.</param>
+    /// <param name="min">The fewest tokens that are worth it.</param>
+    /// <param name="canTruncate">Whether a cache of the first number of tokens can go back to the second; null if none can.</param>
+    /// <returns>The cache and the length to go back to; null if there is none.</returns>
+    public (SpilledCache Entry, int Length)? Find(ReadOnlySpan<int> tokens, int min = 1, Func<int, int, bool>? canTruncate = null)
     {
         lock (entriesLock)
         {
-            SpilledCache? best = null;
+            (SpilledCache Entry, int Length)? best = null;
             foreach (var entry in entries.Values)
             {
-                if (entry.Tokens.Length >= Math.Max(min, best is null ? 0 : best.Tokens.Length + 1) && tokens.StartsWith(entry.Tokens))
-                    best = entry;
+                var common = tokens.CommonPrefixLength(entry.Tokens);
+                if (common >= min && (best is null || common > best.Value.Length) && (common == entry.Tokens.Length || canTruncate?.Invoke(entry.Tokens.Length, common) == true))
+                    best = (entry, common);
             }
 
             return best;

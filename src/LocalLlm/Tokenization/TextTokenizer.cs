@@ -115,6 +115,31 @@ internal sealed class TextTokenizer
     /// <summary>Encodes a whole text, with what the files ask for before and after it; no control token is recognised in it.</summary>
     public int[] EncodeWhole(string text) => [.. Encode([new PromptSegment(text, IsTemplate: false)], addBos: true), .. _definition.SuffixIds];
 
+    /// <summary>A prompt's control tokens and the text between them, in order; encoded piece by piece, they give the ids of the whole.</summary>
+    public IReadOnlyList<AddedTokenMatcher.Piece> Split(IReadOnlyList<PromptSegment> segments) => [.. _rawMatcher.Split(MaskedText.Join(segments))];
+
+    /// <summary>Encodes a piece of a prompt and appends its ids.</summary>
+    public void EncodeInto(in AddedTokenMatcher.Piece piece, List<int> ids)
+    {
+        // As Hugging Face does: first the tokens that match the text as it is; what lies between is normalized piece by piece; then the
+        // tokens that match normalized text.
+        if (piece.TokenId is { } id)
+        {
+            ids.Add(id);
+            return;
+        }
+
+        // Who wrote what need not be traced through the normalizer where nothing is looked for afterwards.
+        var normalized = _definition.Normalizer.Apply(_normalizedMatcher.IsEmpty ? piece.Text with { IsTemplate = null } : piece.Text);
+        foreach (var subpiece in _normalizedMatcher.Split(normalized))
+        {
+            if (subpiece.TokenId is { } normalizedId)
+                ids.Add(normalizedId);
+            else if (subpiece.Text.Text.Length > 0)
+                _model.Encode(subpiece.Text.Text, isTextStart: piece.Start == 0 && subpiece.Start == 0, ids);
+        }
+    }
+
     /// <summary>Encodes a text as Hugging Face does: control tokens are recognised everywhere. For trusted text only.</summary>
     /// <param name="text">The text.</param>
     /// <param name="addSpecialTokens">Whether to add what the files ask for before and after a text.</param>
@@ -144,25 +169,8 @@ internal sealed class TextTokenizer
 
     private void EncodeInto(MaskedText text, List<int> ids)
     {
-        // As Hugging Face does: first the tokens that match the text as it is; what lies between is normalized piece by piece; then the
-        // tokens that match normalized text.
         foreach (var piece in _rawMatcher.Split(text))
-        {
-            if (piece.TokenId is { } id)
-            {
-                ids.Add(id);
-                continue;
-            }
-            // Who wrote what need not be traced through the normalizer where nothing is looked for afterwards.
-            var normalized = _definition.Normalizer.Apply(_normalizedMatcher.IsEmpty ? piece.Text with { IsTemplate = null } : piece.Text);
-            foreach (var subpiece in _normalizedMatcher.Split(normalized))
-            {
-                if (subpiece.TokenId is { } normalizedId)
-                    ids.Add(normalizedId);
-                else if (subpiece.Text.Text.Length > 0)
-                    _model.Encode(subpiece.Text.Text, isTextStart: piece.Start == 0 && subpiece.Start == 0, ids);
-            }
-        }
+            EncodeInto(piece, ids);
     }
 }
 

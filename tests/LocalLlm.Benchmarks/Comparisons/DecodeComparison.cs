@@ -55,7 +55,7 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
     private void Decode(Table table, Machine machine, string operations, string kind, DecoderModel model, IAttentionBackend backend, KvCacheFactory caches, int depth)
     {
         using var cache = caches.Create();
-        Fill(cache, caches.Shape, depth);
+        ModelSteps.Fill(cache, caches.Shape, depth);
         var clock = new Clock(backend);
         var sampler = new Sampler(SamplingSettings.Resolve(null, new SamplingOptions()), []);
         var token = Step(model, clock, cache, sampler, [1]);
@@ -127,7 +127,7 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
         for (var round = 0; round < 2; round++)
         {
             using var cache = caches.Create();
-            Fill(cache, caches.Shape, depth);
+            ModelSteps.Fill(cache, caches.Shape, depth);
             var clock = new Clock(backend);
             var before = model.LinearTime;
             var start = Stopwatch.GetTimestamp();
@@ -144,37 +144,11 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
 
     private static int Step(DecoderModel model, Clock clock, IKvCache cache, Sampler sampler, int[] tokens)
     {
-        using var scope = NewDisposeScope();
-        var plan = cache.PlanAppend(tokens.Length);
-        long[] ids = [.. tokens.Select(t => (long)t)], positions = [.. Enumerable.Range(cache.Length, tokens.Length).Select(p => (long)p)];
-        var batch = new StepBatch(tensor(ids), tensor(positions), tensor(new[] { tokens.Length - 1L }), [new StepSlice(cache, 0, tokens.Length, plan)]);
-        using var logits = model.Forward(batch, clock);
-        cache.Commit(plan);
+        using var logits = ModelSteps.Forward(model, clock, cache, tokens);
         var start = Stopwatch.GetTimestamp();
-        var token = sampler.Sample(System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(logits.bytes));
+        var token = sampler.Sample(ModelSteps.Numbers(logits));
         clock.Sampling += Stopwatch.GetElapsedTime(start);
         return token;
-    }
-
-    // Random keys and values, as good as any for the time it takes.
-    private static void Fill(IKvCache cache, KvShape shape, int tokens)
-    {
-        const int chunk = 1024;
-        using var numbers = randn(chunk, shape.KvHeads, shape.HeadDim).to(shape.Type);
-        while (cache.Length < tokens)
-        {
-            var plan = cache.PlanAppend(Math.Min(chunk, tokens - cache.Length));
-            for (var layer = 0; layer < shape.Layers; layer++)
-            {
-                for (var s = 0; s < plan.Segments.Count; s++)
-                {
-                    using var rows = numbers.narrow(0, plan.Segments[s].Start, plan.Segments[s].Count);
-                    cache.Append(layer, rows, rows, plan, s);
-                }
-            }
-
-            cache.Commit(plan);
-        }
     }
 
     /// <summary>A backend that is timed.</summary>

@@ -27,15 +27,16 @@ public sealed class SpillStoreTests : IDisposable
             Write(store, "short", 1, 2);
             Write(store, "long", 1, 2, 3, 4);
             Write(store, "other", 1, 9, 3);
-            Read(store, store.Find([1, 2, 3, 4, 5])).ShouldBe("long");
+            Read(store, store.Find([1, 2, 3, 4, 5])?.Entry).ShouldBe("long");
         }
 
         using var again = Open();
         again.Count.ShouldBe(3);
-        Read(again, again.Find([1, 2, 3, 4, 5])).ShouldBe("long");
-        Read(again, again.Find([1, 2, 3, 4])).ShouldBe("long");
-        Read(again, again.Find([1, 2, 3])).ShouldBe("short");
+        Read(again, again.Find([1, 2, 3, 4, 5])?.Entry).ShouldBe("long");
+        Read(again, again.Find([1, 2, 3, 4])?.Entry).ShouldBe("long");
+        Read(again, again.Find([1, 2, 3])?.Entry).ShouldBe("short");
         again.Find([1, 2, 3], min: 3).ShouldBeNull();
+        again.Find([1, 2, 3], min: 3, (from, to) => (from, to) == (4, 3)).ShouldNotBeNull().Length.ShouldBe(3);
         again.Find([2, 3]).ShouldBeNull();
         warnings.Texts.ShouldBeEmpty();
     }
@@ -51,7 +52,7 @@ public sealed class SpillStoreTests : IDisposable
 
         using var again = Open();
         again.Count.ShouldBe(1);
-        Read(again, again.Find([1, 2, 3])).ShouldBe("content 19");
+        Read(again, again.Find([1, 2, 3])?.Entry).ShouldBe("content 19");
     }
 
     [Fact]
@@ -87,7 +88,7 @@ public sealed class SpillStoreTests : IDisposable
                 File.WriteAllBytes(path, bytes);
                 warnings.Texts.Clear();
                 using var store = Open();
-                if (store.Find([5, 6, 7, 8]) is { } entry)
+                if (store.Find([5, 6, 7, 8]) is var (entry, _))
                     store.Read(entry).ShouldBeNull();
 
                 // What is not recognised as ours at all, or as of another version, is left alone in silence.
@@ -127,7 +128,7 @@ public sealed class SpillStoreTests : IDisposable
         foreach (var (file, age) in Directory.GetFiles(directory).Order().Select((f, i) => (f, i)))
             File.SetLastWriteTimeUtc(file, DateTime.UtcNow.AddHours(-10 + age));
         using (var store = Open())
-            Read(store, store.Find([3])).ShouldNotBeNull(); // used just now
+            Read(store, store.Find([3])?.Entry).ShouldNotBeNull(); // used just now
 
         using (var limited = Open(maxBytes: 3600))
             Write(limited, new string('y', 1000), 6);
@@ -169,7 +170,7 @@ public sealed class SpillStoreTests : IDisposable
             for (var i = 0; i < 50; i++)
             {
                 Write(store, "x", i);
-                store.Delete(store.Find([i])!);
+                store.Delete(store.Find([i])!.Value.Entry);
                 store.Find([i]).ShouldBeNull();
             }
         }
@@ -183,7 +184,7 @@ public sealed class SpillStoreTests : IDisposable
         using (var store = Open())
             Write(store, "x", 1);
         using var again = Open();
-        var entry = again.Find([1]).ShouldNotBeNull();
+        var entry = again.Find([1]).ShouldNotBeNull().Entry;
         File.Delete(entry.Path);
         again.Read(entry).ShouldBeNull();
         again.Find([1]).ShouldBeNull();
@@ -213,7 +214,7 @@ public sealed class SpillStoreTests : IDisposable
                 var key = random.Next(8);
                 if (random.Next(3) == 0)
                     Write(store, new string((char)('a' + key), 2000), key);
-                else if (store.Find([key, 1]) is { } entry && Read(store, entry) is { } content)
+                else if (store.Find([key, 1]) is var (entry, _) && Read(store, entry) is { } content)
                     content.ShouldBe(new string((char)('a' + key), 2000));
             }
         }, TestContext.Current.CancellationToken)));

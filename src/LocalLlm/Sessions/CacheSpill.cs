@@ -1,0 +1,143 @@
+using LocalLlm.KvCache;
+using Microsoft.Extensions.Logging;
+
+namespace LocalLlm.Sessions;
+
+/// <summary>
+/// Moves caches between memory and the spill directory. All but the reading of files is the engine thread's: a file is read elsewhere while others decode.
+/// </summary>
+/// <param name="store">The directory; disposed of with this object.</param>
+/// <param name="load">Makes a cache of a file's content; the number is its tokens.</param>
+/// <param name="canTruncate">Whether a cache of the first number of tokens can, so far as that tells, go back to the second.</param>
+/// <param name="logger">For warnings.</param>
+internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKvCache> load, Func<int, int, bool> canTruncate, ILogger logger) : IDisposable
+{
+    /// <summary>Shorter caches are computed again as fast as they are read.</summary>
+    public const int MinTokens = 128;
+
+    /// <summary>Writes a cache that is about to leave memory, unless it is in the directory already.</summary>
+    /// <param name="tokens">The tokens that it holds.</param>
+    /// <param name="cache">The cache.</param>
+    public void Save(IReadOnlyList<int> tokens, IKvCache cache)
+    {
+        if (tokens.Count >= MinTokens && !store.Contains([.. tokens]))
+            Write([.. tokens], cache, name: null);
+    }
+
+    /// <summary>Writes a cache under a name.</summary>
+    /// <returns>False if it cannot be written, or does not fit the directory.</returns>
+    public bool Save(int[] tokens, IKvCache cache, string name) => Write(tokens, cache, name) is not null;
+
+    /// <summary>Begins to read the spilled cache that holds the longest beginning of a prompt.</summary>
+    /// <param name="tokens">The prompt's tokens.</param>
+    /// <param name="held">Tokens of it that a cache in memory holds.</param>
+    /// <param name="whenDone">Called from another thread once the file is read.</param>
+    /// <returns>Null if none holds enough more than memory does.</returns>
+    public SpillReading? BeginRead(ReadOnlySpan<int> tokens, int held, Action whenDone) =>
+        store.Find(tokens[..^1], held + MinTokens, canTruncate) is var (entry, length)
+            ? new SpillReading(entry.Tokens.Length, length, Task.Run(() => Read(entry, whenDone)))
+            : null;
+
+    /// <summary>Makes a cache of what was read, at the length that was found.</summary>
+    /// <returns>Null if there is none, or it cannot go back to that length; what is wrong is logged.</returns>
+    /// <exception cref="KvMemoryException">The pool has no room for it.</exception>
+    public IKvCache? Load(SpillReading reading)
+    {
+        if (reading.Content is not { } content || Load(content, reading.Tokens) is not { } cache)
+            return null;
+        if (reading.Length == cache.Length)
+            return cache;
+        if (cache.CanTruncate(reading.Length))
+        {
+            cache.Truncate(reading.Length);
+            return cache;
+        }
+
+        cache.Dispose();
+        return null;
+    }
+
+    /// <summary>Makes a cache of a file's content.</summary>
+    /// <returns>Null if the content is not one, which is logged.</returns>
+    /// <exception cref="KvMemoryException">The pool has no room for it.</exception>
+    public IKvCache? Load(Stream content, int tokens)
+    {
+        try
+        {
+            return load(content, tokens);
+        }
+        catch (InvalidDataException e)
+        {
+            LogUnusable(logger, e, tokens);
+            return null;
+        }
+    }
+
+    /// <inheritdoc cref="SpillStore.Find(string)"/>
+    public SpilledCache? Find(string name) => store.Find(name);
+
+    /// <inheritdoc cref="SpillStore.Read"/>
+    public MemoryStream? Read(SpilledCache entry) => store.Read(entry);
+
+    /// <inheritdoc cref="SpillStore.Delete"/>
+    public void Delete(SpilledCache entry) => store.Delete(entry);
+
+    /// <summary>Writes what is not written yet, and closes.</summary>
+    public void Dispose() => store.Dispose();
+
+    private MemoryStream? Read(SpilledCache entry, Action whenDone)
+    {
+        try
+        {
+            return store.Read(entry);
+        }
+        finally
+        {
+            whenDone();
+        }
+    }
+
+    private SpilledCache? Write(int[] tokens, IKvCache cache, string? name)
+    {
+        if (cache is not ISavableKvCache savable)
+            return null;
+        var content = store.CreateContent();
+        try
+        {
+            savable.Save(new CacheWriter(content));
+        }
+        catch
+        {
+            content.Dispose();
+            throw;
+        }
+
+        return store.Write(tokens, content, name);
+    }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "A spilled KV cache of {Tokens} tokens cannot be used; its conversation is computed anew")]
+    private static partial void LogUnusable(ILogger logger, Exception exception, int tokens);
+}
+
+/// <summary>A spilled cache that is being read for a sequence.</summary>
+/// <param name="tokens">The tokens that it holds.</param>
+/// <param name="length">The tokens of it that the sequence can use.</param>
+/// <param name="content">Its content, or null if it is gone or damaged.</param>
+internal sealed class SpillReading(int tokens, int length, Task<MemoryStream?> content) : IDisposable
+{
+    /// <summary>The tokens of it that the sequence can use.</summary>
+    public int Length => length;
+
+    /// <summary>The tokens that it holds.</summary>
+    public int Tokens => tokens;
+
+    /// <summary>True while the file is being read.</summary>
+    public bool IsUnderWay => !content.IsCompleted;
+
+    /// <summary>The content; null if it is gone or damaged, or not there yet.</summary>
+    public MemoryStream? Content => content.IsCompletedSuccessfully ? content.Result : null;
+
+    /// <summary>Gives the content's memory back, once it is read.</summary>
+    public void Dispose() => content.ContinueWith(
+        static done => (done.IsCompletedSuccessfully ? done.Result : null)?.Dispose(), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+}
