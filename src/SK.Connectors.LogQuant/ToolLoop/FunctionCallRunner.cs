@@ -30,7 +30,8 @@ internal sealed class FunctionCallRunner(
             : await CallEachAsync(message, calls, round, cancellationToken).ConfigureAwait(false);
     }
 
-    private async Task<ChatMessageContent?> CallAllAsync(ChatMessageContent message, FunctionCallContent[] calls, int round, CancellationToken cancellationToken)
+    private async Task<ChatMessageContent?> CallAllAsync(
+        ChatMessageContent message, FunctionCallContent[] calls, int round, CancellationToken cancellationToken)
     {
         var tasks = calls.Select((_, i) => CallAsync(message, calls, i, round, cancellationToken)).ToArray();
         try
@@ -44,7 +45,8 @@ internal sealed class FunctionCallRunner(
         }
     }
 
-    private async Task<ChatMessageContent?> CallEachAsync(ChatMessageContent message, FunctionCallContent[] calls, int round, CancellationToken cancellationToken)
+    private async Task<ChatMessageContent?> CallEachAsync(
+        ChatMessageContent message, FunctionCallContent[] calls, int round, CancellationToken cancellationToken)
     {
         for (var i = 0; i < calls.Length; i++)
         {

@@ -16,7 +16,8 @@ public sealed class RequiredCallTests : IAsyncLifetime
 {
     private LlmEngine? _engine;
 
-    public async ValueTask InitializeAsync() => _engine = await LlmEngine.LoadAsync(new LlmEngineOptions { ModelPath = RealModels.RequireDemoModel() });
+    public async ValueTask InitializeAsync() =>
+        _engine = await LlmEngine.LoadAsync(new LlmEngineOptions { ModelPath = RealModels.RequireDemoModel() });
 
     public ValueTask DisposeAsync() => _engine?.DisposeAsync() ?? ValueTask.CompletedTask;
 
@@ -51,7 +52,8 @@ public sealed class RequiredCallTests : IAsyncLifetime
                 {
                     IsRequired = true,
                     Schema = KernelJsonSchema.Parse("""
-                        {"type":"object","required":["kind"],"properties":{"kind":{"enum":["a","b"]},"sizes":{"type":"array","items":{"type":"integer","minimum":1,"maximum":9},"maxItems":3}}}
+                        {"type":"object","required":["kind"],"properties":{"kind":{"enum":["a","b"]},
+                        "sizes":{"type":"array","items":{"type":"integer","minimum":1,"maximum":9},"maxItems":3}}}
                         """),
                 },
             ]),
@@ -79,7 +81,8 @@ public sealed class RequiredCallTests : IAsyncLifetime
                 Temperature = seed == 0 ? 0 : 1,
                 Seed = seed,
                 MaxTokens = 500,
-                FunctionChoiceBehavior = FunctionChoiceBehavior.Required([kernel.Plugins.GetFunction("Do", name)], autoInvoke: false, new() { AllowParallelCalls = false }),
+                FunctionChoiceBehavior = FunctionChoiceBehavior.Required(
+                    [kernel.Plugins.GetFunction("Do", name)], autoInvoke: false, new() { AllowParallelCalls = false }),
             };
 
             var message = await new LogQuantChatCompletionService(_engine!).GetChatMessageContentAsync(history, settings, kernel);

@@ -15,7 +15,8 @@ public sealed class FunctionCallingTests
 {
     private static readonly LogQuantPromptExecutionSettings Auto = new() { FunctionChoiceBehavior = FunctionChoiceBehavior.Auto() };
 
-    private static readonly LogQuantPromptExecutionSettings Manual = new() { FunctionChoiceBehavior = FunctionChoiceBehavior.Auto(autoInvoke: false) };
+    private static readonly LogQuantPromptExecutionSettings Manual =
+        new() { FunctionChoiceBehavior = FunctionChoiceBehavior.Auto(autoInvoke: false) };
 
     private static ChatHistory Ask() => [new ChatMessageContent(AuthorRole.User, "Go.")];
 
@@ -87,12 +88,16 @@ public sealed class FunctionCallingTests
     {
         var seen = new List<object?>();
         var kernel = KernelWith(KernelFunctionFactory.CreateFromMethod(
-            (Address address, Size[] sizes, double weight, bool fast, DateTime day, string? note = "none") => seen.AddRange([address, sizes, weight, fast, day, note]), "Send"));
+            (Address address, Size[] sizes, double weight, bool fast, DateTime day, string? note = "none") =>
+                seen.AddRange([address, sizes, weight, fast, day, note]), "Send"));
         const string Arguments = """
             {"address":{"City":"Zürich","Number":7,"Size":"Large"},"sizes":["Small","Large"],"weight":0.25,"fast":true,"day":"2024-02-29"}
             """;
         var engine = new ScriptedEngine(Script.Calls(("c1", "Do-Send", Arguments)), Script.Text("sent"));
-        var settings = new LogQuantPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.Auto(options: new() { RetainArgumentTypes = retainTypes }) };
+        var settings = new LogQuantPromptExecutionSettings
+        {
+            FunctionChoiceBehavior = FunctionChoiceBehavior.Auto(options: new() { RetainArgumentTypes = retainTypes }),
+        };
 
         await new LogQuantChatCompletionService(engine).GetChatMessageContentAsync(Ask(), settings, kernel);
 
@@ -106,12 +111,16 @@ public sealed class FunctionCallingTests
     public async Task Function_WithExplicitSchemas_IsShownAndCalledWithThem()
     {
         var schema = KernelJsonSchema.Parse("""
-            {"type":"object","properties":{"lines":{"type":"array","items":{"type":"object","properties":{"sku":{"type":"string"}},"required":["sku"]}}},"required":["lines"]}
+            {"type":"object","properties":{"lines":{"type":"array","items":{"type":"object","properties":{"sku":{"type":"string"}},"required":["sku"]}}},
+            "required":["lines"]}
             """);
         KernelArguments? seen = null;
         var kernel = KernelWith(KernelFunctionFactory.CreateFromMethod(
             (KernelArguments arguments) => { seen = arguments; return "ok"; }, "Order", "Orders.",
-            [new KernelParameterMetadata("payload") { Schema = schema, IsRequired = true }, new KernelParameterMetadata("dry_run") { Schema = KernelJsonSchema.Parse("""{"type":"boolean"}""") }]));
+            [
+                new KernelParameterMetadata("payload") { Schema = schema, IsRequired = true },
+                new KernelParameterMetadata("dry_run") { Schema = KernelJsonSchema.Parse("""{"type":"boolean"}""") },
+            ]));
         var engine = new ScriptedEngine(Script.Calls(("c1", "Do-Order", """{"payload":{"lines":[{"sku":"A1"}]}}""")), Script.Text("done"));
 
         await new LogQuantChatCompletionService(engine).GetChatMessageContentAsync(Ask(), Auto, kernel);
@@ -128,7 +137,8 @@ public sealed class FunctionCallingTests
     [Fact]
     public async Task Manual_FunctionsOfNoKernel_AreOfferedAndTheirCallsReturned()
     {
-        var function = KernelPluginFactory.CreateFromFunctions("Do", [KernelFunctionFactory.CreateFromMethod(() => "x", "Now")]).Single();
+        var function = KernelPluginFactory.CreateFromFunctions("Do",
+            [KernelFunctionFactory.CreateFromMethod(() => "x", "Now")]).Single();
         var engine = new ScriptedEngine(Script.Calls(("c1", "Do-Now", "{}")));
         var settings = new LogQuantPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.Required([function], autoInvoke: false) };
 
@@ -155,7 +165,8 @@ public sealed class FunctionCallingTests
             exception = e;
         }
         var call = new FunctionCallContent("Now", "Do", "c1", []);
-        ChatHistory history = [.. Ask(), new ChatMessageContent(AuthorRole.Assistant, [call]), new FunctionResultContent(call, exception).ToChatMessage()];
+        ChatHistory history = [.. Ask(), new ChatMessageContent(AuthorRole.Assistant, [call]),
+            new FunctionResultContent(call, exception).ToChatMessage()];
         var engine = new ScriptedEngine(Script.Text("Sorry."));
 
         await new LogQuantChatCompletionService(engine).GetChatMessageContentAsync(history, Manual, KernelWith());
@@ -172,13 +183,15 @@ public sealed class FunctionCallingTests
         [
             .. Ask(),
             new ChatMessageContent(AuthorRole.Assistant, [call]),
-            new ChatMessageContent(AuthorRole.Tool, [new FunctionResultContent(call, "rain"), new FunctionResultContent("Alert", "Weather", "other", "wind")]),
+            new ChatMessageContent(AuthorRole.Tool, [new FunctionResultContent(call, "rain"),
+                new FunctionResultContent("Alert", "Weather", "other", "wind")]),
         ];
 
         await new LogQuantChatCompletionService(engine).GetChatMessageContentAsync(history, Manual, KernelWith());
 
         engine.Requests[0].Turns[1].ToolCalls.ShouldBe([new ToolCall("simulated", "Weather-Alert", """{"city":"Bergen"}""")]);
-        engine.Requests[0].Turns.Skip(2).Select(t => (t.Role, t.ToolCallId, t.Content)).ShouldBe([(TurnRole.Tool, "simulated", "rain"), (TurnRole.Tool, "other", "wind")]);
+        engine.Requests[0].Turns.Skip(2).Select(t => (t.Role, t.ToolCallId, t.Content)).ShouldBe([
+            (TurnRole.Tool, "simulated", "rain"), (TurnRole.Tool, "other", "wind")]);
     }
 
     [Theory]
@@ -186,7 +199,8 @@ public sealed class FunctionCallingTests
     [InlineData(true)]
     public async Task History_WrittenAsJsonAndReadAgain_RendersTheSameTurns(bool streaming)
     {
-        var kernel = KernelWith(KernelFunctionFactory.CreateFromMethod((int a) => a + 1, "Next"), KernelFunctionFactory.CreateFromMethod(() => new { a = "ü" }, "Facts"));
+        var kernel = KernelWith(KernelFunctionFactory.CreateFromMethod((int a) => a + 1, "Next"),
+            KernelFunctionFactory.CreateFromMethod(() => new { a = "ü" }, "Facts"));
         var engine = new ScriptedEngine(
             [new ReasoningDelta("Which?"), new TextDelta("Both."), .. Script.Calls(("c1", "Do-Next", """{"a":41}"""), ("c2", "Do-Facts", "{}"))],
             Script.Text("42"), Script.Text("yes"));
@@ -201,7 +215,8 @@ public sealed class FunctionCallingTests
         await service.GetChatMessageContentAsync(again, Auto, kernel);
 
         var (before, after) = (engine.Requests[1].Turns, engine.Requests[2].Turns);
-        after.Select(t => (t.Role, t.Content, t.Reasoning, t.ToolCallId, t.Name)).ShouldBe(before.Select(t => (t.Role, t.Content, t.Reasoning, t.ToolCallId, t.Name)));
+        after.Select(t => (t.Role, t.Content, t.Reasoning, t.ToolCallId, t.Name)).ShouldBe(
+            before.Select(t => (t.Role, t.Content, t.Reasoning, t.ToolCallId, t.Name)));
         after[1].ToolCalls.Select(c => (c.Id, c.Name)).ShouldBe(before[1].ToolCalls.Select(c => (c.Id, c.Name)));
         // Semantic Kernel keeps arguments as text unless told otherwise.
         after[1].ToolCalls[0].ArgumentsJson.ShouldBe("""{"a":"41"}""");

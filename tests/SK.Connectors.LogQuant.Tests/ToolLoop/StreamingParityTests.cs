@@ -14,9 +14,11 @@ public sealed class StreamingParityTests
 {
     private static ChatHistory Ask() => [new ChatMessageContent(AuthorRole.User, "What time is it?")];
 
-    private static GenerationUpdate[] Thinking(params GenerationUpdate[] updates) => [new ReasoningDelta("Hm, "), new ReasoningDelta("so."), .. updates];
+    private static GenerationUpdate[] Thinking(params GenerationUpdate[] updates) =>
+        [new ReasoningDelta("Hm, "), new ReasoningDelta("so."), .. updates];
 
-    private static readonly GenerationUpdate[] TwoCalls = Script.Calls(("c1", "Clock-Time", """{ "city": "Rome" }"""), ("c2", "Clock-Add", """{"a":1,"b":2}"""));
+    private static readonly GenerationUpdate[] TwoCalls =
+        Script.Calls(("c1", "Clock-Time", """{ "city": "Rome" }"""), ("c2", "Clock-Add", """{"a":1,"b":2}"""));
 
     public static TheoryData<string, GenerationUpdate[][]> Answers => new()
     {
@@ -64,7 +66,8 @@ public sealed class StreamingParityTests
         };
         GenerationUpdate[] script = Thinking([new TextDelta("Let me see."), .. TwoCalls]);
 
-        var message = await new LogQuantChatCompletionService(new ScriptedEngine(script)).GetChatMessageContentAsync(Ask(), settings, ClockPlugin.Kernel().Kernel);
+        var message = await new LogQuantChatCompletionService(new ScriptedEngine(script))
+            .GetChatMessageContentAsync(Ask(), settings, ClockPlugin.Kernel().Kernel);
         var builder = new FunctionCallContentBuilder();
         var text = "";
         await foreach (var part in new LogQuantChatCompletionService(new ScriptedEngine(script))
@@ -91,19 +94,25 @@ public sealed class StreamingParityTests
         var history = Ask();
         var countAt = new Dictionary<string, int>();
 
-        await foreach (var part in new LogQuantChatCompletionService(engine).GetStreamingChatMessageContentsAsync(history, settings, ClockPlugin.Kernel().Kernel))
-            countAt[part.Content is { Length: > 0 } text ? text : part.Items.OfType<StreamingFunctionCallUpdateContent>().Any() ? "call" : "end"] = history.Count;
+        await foreach (var part in new LogQuantChatCompletionService(engine)
+            .GetStreamingChatMessageContentsAsync(history, settings, ClockPlugin.Kernel().Kernel))
+        {
+            var isCall = part.Items.OfType<StreamingFunctionCallUpdateContent>().Any();
+            countAt[part.Content is { Length: > 0 } text ? text : isCall ? "call" : "end"] = history.Count;
+        }
 
         // Agents tell of each new message of the history as soon as the next part comes.
         (countAt["call"], countAt["Noon."]).ShouldBe((1, 4));
     }
 
     private static string Describe(ChatMessageContent message) =>
-        $"{message.Role} '{message.Content}' {message.Metadata?.GetValueOrDefault("FinishReason")} {string.Join(", ", message.Items.Select(Describe))}";
+        $"{message.Role} '{message.Content}' {message.Metadata?.GetValueOrDefault("FinishReason")} "
+        + string.Join(", ", message.Items.Select(Describe));
 
     private static string Describe(KernelContent item) => item switch
     {
-        FunctionCallContent call => $"{call.Id} {call.PluginName}.{call.FunctionName}({string.Join(", ", call.Arguments!.Select(a => $"{a.Key}: {a.Value}"))}) {call.Exception}",
+        FunctionCallContent call => $"{call.Id} {call.PluginName}.{call.FunctionName}"
+            + $"({string.Join(", ", call.Arguments!.Select(a => $"{a.Key}: {a.Value}"))}) {call.Exception}",
         FunctionResultContent result => $"{result.CallId} {result.PluginName}.{result.FunctionName} = {result.Result}",
         _ => $"{item.GetType().Name} '{item}'",
     };

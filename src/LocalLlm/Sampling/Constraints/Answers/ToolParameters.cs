@@ -8,7 +8,10 @@ internal static class ToolParameters
 {
     /// <summary>Keywords by which an object speaks of properties beside those under "properties".</summary>
     private static readonly string[] OfOthers =
-        ["additionalProperties", "unevaluatedProperties", "patternProperties", "allOf", "anyOf", "oneOf", "$ref", "$dynamicRef", "if", "dependentSchemas", "not"];
+    [
+        "additionalProperties", "unevaluatedProperties", "patternProperties", "allOf", "anyOf", "oneOf", "$ref", "$dynamicRef", "if",
+        "dependentSchemas", "not",
+    ];
 
     /// <summary>
     /// The tool's schema, whose objects hold only the properties that they name, unless they speak of others: a model's invention of more is of no

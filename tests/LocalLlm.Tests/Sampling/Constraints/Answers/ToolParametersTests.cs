@@ -10,7 +10,9 @@ public sealed class ToolParametersTests
     private static string Enforced(string schema) => ToolParameters.Enforced(JsonElement.Parse(schema), "The parameters of tool 'x'").GetRawText();
 
     [Theory]
-    [InlineData("""{"type":"object","properties":{"a":{"type":"string"}}}""", """{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":false}""")]
+    [InlineData(
+        """{"type":"object","properties":{"a":{"type":"string"}}}""",
+        """{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":false}""")]
     [InlineData(
         """{"type":"object","properties":{"a":{"type":"array","items":{"properties":{"b":{}}}}}}""",
         """{"type":"object","properties":{"a":{"type":"array","items":{"properties":{"b":{}},"additionalProperties":false}}},"additionalProperties":false}""")]
