@@ -68,7 +68,10 @@ internal static class EngineRegistration
         var probe = new LlmEngineOptions();
         EngineConfiguration.Apply(configuration, probe);
         if (Add(services, options => EngineConfiguration.Apply(configuration, options), EngineOptions.Snapshot(probe), serviceId))
-            services.AddSingleton<IValidateOptions<LlmEngineOptions>>(new EngineConfigurationValidator(serviceId ?? Options.DefaultName, configuration));
+        {
+            var name = serviceId ?? Options.DefaultName;
+            services.AddSingleton<IValidateOptions<LlmEngineOptions>>(new EngineConfigurationValidator(name, configuration));
+        }
     }
 
     /// <returns>False if the same engine is registered already.</returns>
@@ -108,7 +111,8 @@ internal static class EngineRegistration
     {
         services.AddOptions<LogQuantShutdownOptions>();
         services.TryAddSingleton<EngineRegistry>();
-        services.TryAddSingleton(provider => new EngineTelemetry(provider.GetRequiredService<EngineRegistry>(), provider.GetService<IMeterFactory>()));
+        services.TryAddSingleton(provider =>
+            new EngineTelemetry(provider.GetRequiredService<EngineRegistry>(), provider.GetService<IMeterFactory>()));
         // Made by hand, since only a host is sure to have a log and a lifetime, and only a host makes it.
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, EngineDrain>(provider => new EngineDrain(
             provider.GetRequiredService<EngineRegistry>(), provider.GetRequiredService<IHostApplicationLifetime>(),

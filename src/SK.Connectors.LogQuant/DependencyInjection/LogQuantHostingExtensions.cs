@@ -51,7 +51,7 @@ public static class LogQuantHostingExtensions
 
     private static ILlmEngine Find(IServiceProvider provider, string? serviceId, string method) =>
         (serviceId is null ? provider.GetService<ILlmEngine>() : provider.GetKeyedService<ILlmEngine>(serviceId))
-        ?? throw new InvalidOperationException($"{method}: no engine is registered {(serviceId is null ? "without a service id" : $"under '{serviceId}'")}. "
-            + "Register it with AddLogQuantEngine, or a service over a model with AddLogQuantChatCompletion or AddLogQuantChatClient, under the same id. "
-            + "An engine that a service borrows from a factory is not a registered one.");
+        ?? throw new InvalidOperationException(
+            $"{method}: no engine is registered {(serviceId is null ? "without a service id" : $"under '{serviceId}'")}. Register it with "
+            + "AddLogQuantEngine, or a service over a model with AddLogQuantChatCompletion or AddLogQuantChatClient, under the same id. An engine that a service borrows from a factory is not a registered one.");
 }

@@ -78,7 +78,8 @@ public static class LogQuantKernelServiceCollectionExtensions
     /// included, is told when a host starts, else on first use.</param>
     /// <param name="serviceId">The key of the registrations, or null for unkeyed ones.</param>
     /// <returns>The same, for chaining.</returns>
-    public static IServiceCollection AddLogQuantChatCompletion(this IServiceCollection services, IConfiguration configuration, string? serviceId = null)
+    public static IServiceCollection AddLogQuantChatCompletion(
+        this IServiceCollection services, IConfiguration configuration, string? serviceId = null)
     {
         ArgumentNullException.ThrowIfNull(services);
         EngineRegistration.Add(services, configuration, serviceId);

@@ -42,8 +42,8 @@ internal sealed class EngineHealthCheck(ILlmEngine engine, LogQuantHealthOptions
         if (statistics.IsStopped)
             return Result(failure, statistics.Fault ?? "The engine has stopped and takes no more requests.");
         return statistics.WaitingRequests > options.MaxWaitingRequests
-            ? Result(options.SaturatedStatus, $"The engine is saturated: {statistics.RunningRequests} requests run and {statistics.WaitingRequests} wait; "
-                + $"more than {options.MaxWaitingRequests} ({nameof(LogQuantHealthOptions.MaxWaitingRequests)}).")
+            ? Result(options.SaturatedStatus, $"The engine is saturated: {statistics.RunningRequests} requests run and "
+                + $"{statistics.WaitingRequests} wait; more than {options.MaxWaitingRequests} ({nameof(LogQuantHealthOptions.MaxWaitingRequests)}).")
             : Result(HealthStatus.Healthy, "The engine is ready.");
 
         HealthCheckResult Result(HealthStatus status, string description, Exception? error = null) => new(status, description, error, data);

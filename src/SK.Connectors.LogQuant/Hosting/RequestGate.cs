@@ -31,7 +31,8 @@ internal sealed class RequestGate : IDisposable
         lock (_lock)
         {
             if (_isClosed)
-                throw new LocalLlmException("The application is shutting down, so the engine takes no new requests. Send it again to another instance, or later.");
+                throw new LocalLlmException(
+                    "The application is shutting down, so the engine takes no new requests. Send it again to another instance, or later.");
             _inside++;
         }
     }

@@ -19,10 +19,14 @@ internal sealed class EngineMeters
     public EngineMeters(Meter meter, EngineRegistry registry)
     {
         _registry = registry;
-        RequestDuration = meter.CreateHistogram<double>("gen_ai.server.request.duration", Seconds, "From a request's arrival to its end, however it ended.");
-        TimeToFirstToken = meter.CreateHistogram<double>("gen_ai.server.time_to_first_token", Seconds, "From a request's arrival at the engine to its first token.");
-        TimePerOutputToken = meter.CreateHistogram<double>("gen_ai.server.time_per_output_token", Seconds, "The mean time of a request's tokens after its first.");
-        QueueDuration = meter.CreateHistogram<double>("logquant.queue.duration", Seconds, "How long a request waited for a place among the running ones.");
+        RequestDuration = meter.CreateHistogram<double>(
+            "gen_ai.server.request.duration", Seconds, "From a request's arrival to its end, however it ended.");
+        TimeToFirstToken = meter.CreateHistogram<double>(
+            "gen_ai.server.time_to_first_token", Seconds, "From a request's arrival at the engine to its first token.");
+        TimePerOutputToken = meter.CreateHistogram<double>(
+            "gen_ai.server.time_per_output_token", Seconds, "The mean time of a request's tokens after its first.");
+        QueueDuration = meter.CreateHistogram<double>(
+            "logquant.queue.duration", Seconds, "How long a request waited for a place among the running ones.");
         LoadDuration = meter.CreateHistogram<double>("logquant.model.load.duration", Seconds, "How long the load of a model took.");
         PromptTokens = meter.CreateCounter<long>("logquant.tokens.prompt", Tokens, "Tokens of prompts, the cached ones included.");
         CachedTokens = meter.CreateCounter<long>("logquant.tokens.cached", Tokens, "Tokens of prompts that a retained cache already held.");

@@ -10,7 +10,11 @@ namespace SK.Connectors.LogQuant.Tests.Hosting;
 
 public sealed class HealthCheckTests : IAsyncDisposable
 {
-    private readonly ScriptedEngine _engine = new(Script.Text("a")) { Statistics = new EngineStatistics { RunningRequests = 2, WaitingRequests = 3, KvBytes = 77, RetainedKvBytes = 8 } };
+    private readonly ScriptedEngine _engine = new(Script.Text("a"))
+    {
+        Statistics = new EngineStatistics { RunningRequests = 2, WaitingRequests = 3, KvBytes = 77, RetainedKvBytes = 8 },
+    };
+
     private Func<Task<ILlmEngine>>? _load;
 
     public ValueTask DisposeAsync() => _engine.DisposeAsync();

@@ -25,7 +25,7 @@ public sealed class ShutdownTests : IDisposable
         await _started.Task.WaitAsync(_timeout);
 
         var stopping = host.StopAsync(_timeout);
-        while (!_log.Texts.Any(t => t.Contains("1 requests", StringComparison.Ordinal) && t.Contains("get 00:01:00 to end", StringComparison.Ordinal)))
+        while (!_log.Texts.Any(t => t.StartsWith("1 requests", StringComparison.Ordinal) && t.Contains("get 00:01:00 to end")))
             await Task.Delay(5, _timeout);
         var refused = await Should.ThrowAsync<LocalLlmException>(() => chat.GetChatMessageContentAsync("Hello again"));
         stopping.IsCompleted.ShouldBeFalse();
@@ -79,7 +79,8 @@ public sealed class ShutdownTests : IDisposable
         var (host, _) = await StartAsync(TimeSpan.FromMinutes(1));
         using var disposing = host;
         using var cancellation = new CancellationTokenSource();
-        var running = host.Services.GetRequiredService<IChatCompletionService>().GetChatMessageContentAsync("Hello", cancellationToken: cancellation.Token);
+        var running = host.Services.GetRequiredService<IChatCompletionService>()
+            .GetChatMessageContentAsync("Hello", cancellationToken: cancellation.Token);
         await _started.Task.WaitAsync(_timeout);
         var stopping = host.StopAsync(_timeout);
 

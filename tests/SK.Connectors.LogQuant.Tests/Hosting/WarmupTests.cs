@@ -36,7 +36,8 @@ public sealed class WarmupTests
     public async Task Start_WaitForLoadAndTheLoadFails_FailsWithItsError()
     {
         using var host = ScriptedHost.Build(
-            s => s.AddLogQuantChatCompletion(Folder).AddLogQuantWarmup(), _ => Task.FromException<ILlmEngine>(new ModelLoadException("no tokenizer")));
+            s => s.AddLogQuantChatCompletion(Folder).AddLogQuantWarmup(),
+            _ => Task.FromException<ILlmEngine>(new ModelLoadException("no tokenizer")));
 
         (await Should.ThrowAsync<ModelLoadException>(() => host.StartAsync(_timeout))).Errors.ShouldBe(["no tokenizer"]);
     }
@@ -104,7 +105,8 @@ public sealed class WarmupTests
     public async Task Start_GenerateToken_RunsOneToken()
     {
         var engine = new ScriptedEngine(Script.Text("x"));
-        using var host = ScriptedHost.Build(s => s.AddLogQuantChatCompletion(Folder).AddLogQuantWarmup(configure: o => o.GenerateToken = true), engine);
+        using var host = ScriptedHost.Build(
+            s => s.AddLogQuantChatCompletion(Folder).AddLogQuantWarmup(configure: o => o.GenerateToken = true), engine);
 
         await host.StartAsync(_timeout);
 
@@ -117,7 +119,8 @@ public sealed class WarmupTests
     {
         using var host = ScriptedHost.Build(s => s.AddLogQuantChatCompletion(Folder, "a").AddLogQuantWarmup("b"), new ScriptedEngine());
 
-        (await Should.ThrowAsync<InvalidOperationException>(() => host.StartAsync(_timeout))).Message.ShouldContain("no engine is registered under 'b'");
+        (await Should.ThrowAsync<InvalidOperationException>(() => host.StartAsync(_timeout)))
+            .Message.ShouldContain("no engine is registered under 'b'");
     }
 
     [Fact]

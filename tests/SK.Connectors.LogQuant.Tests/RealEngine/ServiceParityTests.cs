@@ -79,13 +79,16 @@ public sealed class ServiceParityTests : IAsyncLifetime
         var parts = await service.GetStreamingTextContentsAsync(Question, settings).ToListAsync();
 
         string.Concat(parts.Select(p => p.Text)).ShouldBe(whole.Text);
-        parts.ShouldAllBe(p => p.ModelId == whole.ModelId && (string)p.Metadata![LogQuantMetadata.Id]! == (string)parts[0].Metadata![LogQuantMetadata.Id]!);
+        parts.ShouldAllBe(p => p.ModelId == whole.ModelId);
+        parts.Select(p => p.Metadata![LogQuantMetadata.Id]).Distinct().ShouldHaveSingleItem();
         parts.SkipLast(1).ShouldAllBe(p => p.Metadata![LogQuantMetadata.Usage] == null && p.Metadata[LogQuantMetadata.FinishReason] == null);
         var last = parts[^1].Metadata.ShouldNotBeNull();
         last.Keys.ShouldBe(whole.Metadata.ShouldNotBeNull().Keys, ignoreOrder: true);
-        foreach (var key in new[] { LogQuantMetadata.FinishReason, LogQuantMetadata.CachedPromptTokens, LogQuantMetadata.KvBytes, LogQuantMetadata.ModelId })
+        string[] equal = [LogQuantMetadata.FinishReason, LogQuantMetadata.CachedPromptTokens, LogQuantMetadata.KvBytes, LogQuantMetadata.ModelId];
+        foreach (var key in equal)
             last[key].ShouldBe(whole.Metadata[key], key);
-        ((UsageDetails)last[LogQuantMetadata.Usage]!).OutputTokenCount.ShouldBe(((UsageDetails)whole.Metadata[LogQuantMetadata.Usage]!).OutputTokenCount);
+        ((UsageDetails)last[LogQuantMetadata.Usage]!).OutputTokenCount
+            .ShouldBe(((UsageDetails)whole.Metadata[LogQuantMetadata.Usage]!).OutputTokenCount);
     }
 
     [Fact]

@@ -52,7 +52,9 @@ public sealed partial class EngineTelemetryTests
         await Should.ThrowAsync<LocalLlmException>(() => services.GetRequiredService<IChatCompletionService>().GetChatMessageContentAsync("Hello"));
 
         listener.Measurements.Single(m => m.Name.StartsWith("gen_ai", StringComparison.Ordinal))
-            .ShouldSatisfyAllConditions(m => m.Name.ShouldBe("gen_ai.server.request.duration"), m => m.Tags.ShouldBe($"error.type={typeof(LocalLlmException)} {Chat}"));
+            .ShouldSatisfyAllConditions(
+                m => m.Name.ShouldBe("gen_ai.server.request.duration"),
+                m => m.Tags.ShouldBe($"error.type={typeof(LocalLlmException)} {Chat}"));
     }
 
     [Fact]

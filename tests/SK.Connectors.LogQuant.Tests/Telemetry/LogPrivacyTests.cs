@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.SemanticKernel;
 using Microsoft.SemanticKernel.ChatCompletion;
+using Microsoft.SemanticKernel.TextGeneration;
 using SK.Connectors.LogQuant.Tests.Hosting;
 using SK.Connectors.LogQuant.Tests.RealEngine;
 using SK.Connectors.LogQuant.Tests.ToolLoop;
@@ -32,7 +33,7 @@ public sealed class LogPrivacyTests : IDisposable
 
         await services.GetRequiredService<IChatCompletionService>().GetChatMessageContentAsync("My secret is Rumpelstilzchen.", settings, kernel);
         await services.GetRequiredService<IChatClient>().GetResponseAsync("My secret is Rumpelstilzchen.");
-        await services.GetRequiredService<Microsoft.SemanticKernel.TextGeneration.ITextGenerationService>().GetTextContentsAsync("My secret is Rumpelstilzchen.");
+        await services.GetRequiredService<ITextGenerationService>().GetTextContentsAsync("My secret is Rumpelstilzchen.");
 
         var said = new[] { "Rumpelstilzchen", "Atlantis", "zwölf" };
         _log.Texts.ShouldNotBeEmpty();
