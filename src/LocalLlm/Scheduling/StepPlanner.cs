@@ -33,19 +33,22 @@ internal static class StepPlanner
         var pending = demands.ToArray();
         prompts.Sort((a, b) => (pending[a].PendingTokens, a).CompareTo((pending[b].PendingTokens, b)));
         var left = prefillTokens;
-        if (prompts.Count > 0)
+        var first = prompts.Count == 0 ? -1 : prompts.MinBy(i => (pending[i].LastStep, i));
+        if (first >= 0)
         {
-            var first = prompts.MinBy(i => (pending[i].LastStep, i));
             counts[first] = NextPiece(pending[first], 0);
             left -= counts[first];
         }
 
+        var undivided = prefillTokens;
         for (var n = 0; n < prompts.Count; n++)
         {
             var i = prompts[n];
-            left += counts[i];
-            counts[i] = Math.Max(counts[i], WholePieces(pending[i], left / (prompts.Count - n)));
-            left -= counts[i];
+            var share = Math.Min(undivided / (prompts.Count - n), left + counts[i]);
+            var count = Math.Max(counts[i], WholePieces(pending[i], share));
+            left -= count - counts[i];
+            undivided -= count;
+            counts[i] = count;
         }
 
         // What the shares were too small for, piece by piece: first those that got nothing, and have got nothing for the longest time.

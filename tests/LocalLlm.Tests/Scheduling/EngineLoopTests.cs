@@ -246,7 +246,7 @@ public sealed partial class EngineLoopTests : IDisposable
     {
         using var loop = Loop();
         var grammar = CompiledGrammar.Create(
-            new TextNode(CharDfas.FromStrings(["cow", "owl"])), ConstraintVocabulary.Create(tokenizer, [End], Vocabulary));
+            new TextNode(CharDfas.FromStrings(["cow", "owl"])), ConstraintVocabulary.Create(tokenizer, new HashSet<int> { End }, Vocabulary));
 
         // After n the model wants o, after j it wants k, which is in neither.
         var (n, j, free) = (Submit(loop, "n", constraint: grammar.Start()), Submit(loop, "j", constraint: grammar.Start()), Submit(loop, "w"));
@@ -261,7 +261,7 @@ public sealed partial class EngineLoopTests : IDisposable
     public async Task Run_ConstraintWithStopAndLimit_AreBothKept()
     {
         using var loop = Loop();
-        var grammar = CompiledGrammar.Create(GrammarNode.Literal("cowbell"), ConstraintVocabulary.Create(tokenizer, [End], Vocabulary));
+        var grammar = CompiledGrammar.Create(GrammarNode.Literal("cowbell"), ConstraintVocabulary.Create(tokenizer, new HashSet<int> { End }, Vocabulary));
 
         (await ReadAsync(Submit(loop, "a", stops: ["b"], constraint: grammar.Start()))).Text.ShouldBe("cow");
         (await ReadAsync(Submit(loop, "a", maxTokens: 2, constraint: grammar.Start()))).End.FinishReason.ShouldBe(FinishReason.Length);
@@ -272,11 +272,11 @@ public sealed partial class EngineLoopTests : IDisposable
     {
         using var loop = Loop();
         // There are no tokens for what comes after the c.
-        var grammar = CompiledGrammar.Create(GrammarNode.Literal("c!"), ConstraintVocabulary.Create(tokenizer, [End], Vocabulary));
+        var grammar = CompiledGrammar.Create(GrammarNode.Literal("c!"), ConstraintVocabulary.Create(tokenizer, new HashSet<int> { End }, Vocabulary));
 
         var (constrained, free) = (Submit(loop, "a", constraint: grammar.Start()), Submit(loop, "m"));
 
-        (await Should.ThrowAsync<LocalLlmException>(async () => await ReadAsync(constrained))).Message.ShouldContain("no tokens");
+        (await Should.ThrowAsync<LocalLlmException>(async () => await ReadAsync(constrained))).Message.ShouldContain("none of the model's tokens can spell");
         (await ReadAsync(free)).Text.ShouldBe("nopqrstuvwxyz");
     }
 

@@ -120,7 +120,7 @@ public sealed class EngineConfigurationTests
             "LogQuant:MaxSequence is unknown; did you mean MaxSequences?",
             "LogQuant:Threads is a section; it must be a single value.",
             "LogQuant:WeightType is 'Int3'; it must be one of Auto, Float32, BFloat16, Float16.",
-            "LogQuant:Zebra is unknown; known are ModelPath, ModelId, Device, LibTorchPath, WeightType, ContextTokens, MaxSequences, PrefillChunkTokens, "
+            "LogQuant:Zebra is unknown; known are ModelPath, ModelId, Device, LibTorchPath, WeightType, ContextTokens, MaxSequences, MaxQueuedRequests, MaxQueueTime, PrefillChunkTokens, "
                 + "ToolCallFormat, AttentionBackend, Threads, KvCache",
         ], ignoreOrder: true);
     }

@@ -192,7 +192,9 @@ internal sealed class PrefixOracle(int[] symbols)
         const string shorts = "\"\\/\b\f\n\r\t", letters = "\"\\/bfnrt";
         if (rune.Value < 0x80 && shorts.IndexOf((char)rune.Value, StringComparison.Ordinal) is var at and >= 0)
             yield return Encoding.UTF8.GetBytes("\\" + letters[at]);
-        yield return Encoding.UTF8.GetBytes(string.Concat(rune.ToString().Select(c => $"\\u{(int)c:x4}")));
+        // Letters, digits and most punctuation are never escaped by their numbers.
+        if (rune.Value is < 0x20 or >= 0x7F || "\"&'+/<>\\`".Contains((char)rune.Value, StringComparison.Ordinal))
+            yield return Encoding.UTF8.GetBytes(string.Concat(rune.ToString().Select(c => $"\\u{(int)c:x4}")));
     }
 
     private IEnumerable<int> Bytes(string text, int at) => Exactly(Encoding.UTF8.GetBytes(text), at);

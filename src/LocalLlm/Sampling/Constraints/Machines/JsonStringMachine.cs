@@ -4,11 +4,18 @@ namespace LocalLlm.Sampling.Constraints.Machines;
 
 /// <summary>
 /// JSON strings (RFC 8259, section 7), quotes included, whose value is of a regular language: characters as they are or by any of their escapes, pairs of
-/// surrogates among them. Lone surrogates are excluded, which .NET cannot represent as UTF-8.
+/// surrogates among them. Lone surrogates are excluded, which .NET cannot represent as UTF-8, and escapes of letters, digits and the like, which no writer of
+/// JSON makes and in which a model would lose itself.
 /// </summary>
 internal sealed class JsonStringMachine : ByteMachine<JsonStringState>
 {
     private const int FirstHigh = 0xD800, FirstLow = 0xDC00, LastLow = 0xDFFF;
+
+    /// <summary>The characters below U+0080 that some writer of JSON escapes by their numbers, System.Text.Json with its defaults the most; then the rest.</summary>
+    private static readonly (int Low, int High)[] EscapedByNumber =
+    [
+        (0, 0x1F), ('"', '"'), ('&', '\''), ('+', '+'), ('/', '/'), ('<', '<'), ('>', '>'), ('\\', '\\'), ('`', '`'), (0x7F, FirstHigh - 1), (LastLow + 1, 0xFFFF),
+    ];
 
     private readonly CharDfa value;
     private readonly int[] free; // by state of the value
@@ -39,7 +46,7 @@ internal sealed class JsonStringMachine : ByteMachine<JsonStringState>
                 if (next == '"')
                     return value.IsAccepting(at.State) ? new JsonStringState(JsonStringPhase.After, default, 0) : null;
                 if (next == '\\')
-                    return value.Edges(at.State).Length > 0 ? state with { Phase = JsonStringPhase.Escape } : null;
+                    return IsEscapedLive(at.State, 0, 0xFFFF) || value.IsLive(at.State, 0x10000, 0x10FFFF) ? state with { Phase = JsonStringPhase.Escape } : null;
                 return next < 0x20 ? null : Inside(Utf8.Step(value, at, next));
             case JsonStringPhase.Escape:
                 return next == 'u' ? Hex(new PartialCharacter(at.State, 0, 4), high: 0)
@@ -82,7 +89,7 @@ internal sealed class JsonStringMachine : ByteMachine<JsonStringState>
     private JsonStringState? Hex(PartialCharacter at, int high)
     {
         if (at.Left == 0 && high == 0 && at.Bits is < FirstHigh or > LastLow)
-            return Inside(Utf8.Whole(value, at.State, at.Bits));
+            return IsEscapedLive(at.State, at.Bits, at.Bits) ? Inside(Utf8.Whole(value, at.State, at.Bits)) : null;
         if (at.Left == 0 && high != 0)
             return at.Bits is >= FirstLow and <= LastLow ? Inside(Utf8.Whole(value, at.State, Pair(high, at.Bits))) : null;
         var shift = 4 * at.Left;
@@ -98,7 +105,18 @@ internal sealed class JsonStringMachine : ByteMachine<JsonStringState>
         var beginsPair = firstHigh <= lastHigh && value.IsLive(at.State, Pair(firstHigh, FirstLow), Pair(lastHigh, LastLow));
         if (at.Left == 0)
             return beginsPair ? new JsonStringState(JsonStringPhase.LowEscape, new PartialCharacter(at.State, 0, 0), at.Bits) : null;
-        return beginsPair || value.IsLive(at.State, low, top) ? new JsonStringState(JsonStringPhase.Hex, at, 0) : null;
+        return beginsPair || IsEscapedLive(at.State, low, top) ? new JsonStringState(JsonStringPhase.Hex, at, 0) : null;
+    }
+
+    private bool IsEscapedLive(int state, int low, int high)
+    {
+        foreach (var (first, last) in EscapedByNumber)
+        {
+            if (Math.Max(first, low) is var from && Math.Min(last, high) is var to && from <= to && value.IsLive(state, from, to))
+                return true;
+        }
+
+        return false;
     }
 
     private static int Pair(int high, int low) => 0x10000 + ((high - FirstHigh) << 10) + (low - FirstLow);
