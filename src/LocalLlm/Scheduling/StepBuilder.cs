@@ -46,7 +46,8 @@ internal sealed class StepBuilder(int prefillChunkTokens, Device device)
 
         var generated = new GeneratedRows(planned.Where(p => p.Sequence.IsGenerated).Sum(p => p.Count), sampling.Count(s => s.IsGenerated));
         var batch = new StepBatch(tensor(ids, device: device), tensor(positions, device: device),
-            tensor(logitRows.ToArray(), dtype: int64, device: device), slices) { Generated = generated };
+            tensor(logitRows.ToArray(), dtype: int64, device: device), slices)
+        { Generated = generated };
         return (batch, sampling);
     }
 

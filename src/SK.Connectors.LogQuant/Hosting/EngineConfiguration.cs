@@ -43,6 +43,8 @@ internal static class EngineConfiguration
         [nameof(KvCacheOptions.BoundaryKeyBits)] = (o, v) => o.BoundaryKeyBits = Whole(v),
         [nameof(KvCacheOptions.BoundaryValueBits)] = (o, v) => o.BoundaryValueBits = Whole(v),
         [nameof(KvCacheOptions.MemoryBytes)] = (o, v) => o.MemoryBytes = v.Length == 0 ? (MemoryBudget?)null : Memory(v),
+        [nameof(KvCacheOptions.SpillDirectory)] = (o, v) => o.SpillDirectory = v.Length == 0 ? null : v,
+        [nameof(KvCacheOptions.SpillBytes)] = (o, v) => o.SpillBytes = v.Length == 0 ? (MemoryBudget?)null : Memory(v),
         [nameof(KvCacheOptions.RetainedConversations)] = (o, v) => o.RetainedConversations = Whole(v),
     };
 

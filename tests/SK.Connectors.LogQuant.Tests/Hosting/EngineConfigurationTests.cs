@@ -59,6 +59,8 @@ public sealed class EngineConfigurationTests
             ["KvCache:BoundaryKeyBits"] = "3",
             ["KvCache:BoundaryValueBits"] = "3",
             ["KvCache:MemoryBytes"] = "5000000000",
+            ["KvCache:SpillDirectory"] = "s",
+            ["KvCache:SpillBytes"] = "20GiB",
             ["KvCache:RetainedConversations"] = "7",
         }), options).ShouldBeEmpty();
 
@@ -90,6 +92,8 @@ public sealed class EngineConfigurationTests
                 BoundaryKeyBits = 3,
                 BoundaryValueBits = 3,
                 MemoryBytes = 5_000_000_000,
+                SpillDirectory = "s",
+                SpillBytes = 20L << 30,
                 RetainedConversations = 7,
             },
         });
