@@ -50,24 +50,27 @@ internal sealed class KeywordReader(string pointer, JsonElement value, List<stri
         return ReadArray() is { } items ? items.Aggregate(JsonTypes.None, (types, item) => types | ReadType(item)) : JsonTypes.All;
     }
 
+    // Function schemas made from Python, of which there are many, name its types.
     private JsonTypes ReadType(JsonElement name)
     {
         switch (name.ValueKind == JsonValueKind.String ? name.GetString() : "")
         {
             case "null":
                 return JsonTypes.Null;
-            case "boolean":
+            case "boolean" or "bool":
                 return JsonTypes.Boolean;
-            case "integer":
+            case "integer" or "int":
                 return JsonTypes.Integer;
-            case "number":
+            case "number" or "float":
                 return JsonTypes.Number;
-            case "string":
+            case "string" or "str":
                 return JsonTypes.String;
-            case "object":
+            case "object" or "dict":
                 return JsonTypes.Object;
-            case "array":
+            case "array" or "list" or "tuple":
                 return JsonTypes.Array;
+            case "any":
+                return JsonTypes.All;
             default:
                 Report($"the type {Describe(name)} is unknown; it is one of null, boolean, integer, number, string, object, array");
                 return JsonTypes.All;

@@ -15,7 +15,7 @@ internal sealed class SchemaParser
     private static readonly HashSet<string> Annotations =
     [
         "title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly", "$comment", "$schema", "$id", "$anchor", "$defs",
-        "definitions", "contentMediaType", "contentEncoding", "contentSchema", "condition",
+        "definitions", "contentMediaType", "contentEncoding", "contentSchema", "condition", "optional",
     ];
 
     private readonly SchemaReferences references;
