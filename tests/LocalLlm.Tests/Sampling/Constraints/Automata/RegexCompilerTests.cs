@@ -20,7 +20,8 @@ public class RegexCompilerTests
         Gen.Select(Patterns, Texts.Array[30]).Sample((pattern, texts) =>
         {
             var (search, whole) = (RegexCompiler.Compile(pattern, anchored: false), RegexCompiler.Compile(pattern, anchored: true));
-            var (searchReference, wholeReference) = (new Regex(pattern, RegexOptions.ECMAScript), new Regex($"^(?:{pattern})$", RegexOptions.ECMAScript));
+            // On these ASCII texts the two dialects agree; the backtracking matcher overflows or does not come back from some patterns.
+            var (searchReference, wholeReference) = (new Regex(pattern, RegexOptions.NonBacktracking), new Regex($"^(?:{pattern})$", RegexOptions.NonBacktracking));
             foreach (var text in texts)
             {
                 CharDfas.Matches(search, text).ShouldBe(searchReference.IsMatch(text), $"{pattern} in '{text}'");
