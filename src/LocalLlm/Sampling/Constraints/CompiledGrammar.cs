@@ -15,7 +15,7 @@ internal sealed class CompiledGrammar
     public static readonly GrammarNode OpenBracket = GrammarNode.Literal("[");
     public static readonly GrammarNode CloseBracket = GrammarNode.Literal("]");
     public static readonly GrammarNode Comma = GrammarNode.Sequence(GrammarNode.Literal(","), GrammarNode.JsonSpace);
-    public static readonly GrammarNode Colon = GrammarNode.Sequence(GrammarNode.JsonSpace, GrammarNode.Literal(":"), GrammarNode.JsonSpace);
+    public static readonly GrammarNode Colon = GrammarNode.Sequence(new TextNode(CharDfas.FromStrings([":", " :"])), GrammarNode.JsonSpace);
 
     private readonly Dictionary<GrammarNode, Terminal> terminals = [];
     private readonly Dictionary<JsonObjectNode, ObjectNames> objects = [];

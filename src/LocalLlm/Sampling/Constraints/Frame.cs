@@ -32,10 +32,10 @@ internal enum FrameKind
     /// <summary>So is the colon: its value comes.</summary>
     ObjectValue,
 
-    /// <summary>A property is done.</summary>
+    /// <summary>A property is done: a comma, or white space before the end.</summary>
     ObjectProperty,
 
-    /// <summary>So is the white space after it: a comma or the closing brace.</summary>
+    /// <summary>So is the white space after it: the closing brace.</summary>
     ObjectNext,
 
     /// <summary>The opening bracket is done.</summary>
@@ -47,10 +47,10 @@ internal enum FrameKind
     /// <summary>An item comes.</summary>
     ArrayItem,
 
-    /// <summary>An item is done.</summary>
+    /// <summary>An item is done: a comma, or white space before the end.</summary>
     ArrayDone,
 
-    /// <summary>So is the white space after it: a comma or the closing bracket.</summary>
+    /// <summary>So is the white space after it: the closing bracket.</summary>
     ArrayNext,
 }
 

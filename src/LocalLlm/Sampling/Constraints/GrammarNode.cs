@@ -111,7 +111,7 @@ internal sealed record JsonProperty(string Name, GrammarNode Value, bool Require
 /// <summary>Properties whose names are of a language; the classes of an object neither overlap nor hold a named property's name.</summary>
 internal sealed record JsonPropertyClass(CharDfa Names, GrammarNode Value);
 
-/// <summary>A JSON object, its properties in any order, each named one at most once; white space is allowed where JSON allows it.</summary>
+/// <summary>A JSON object, its properties in any order, each named one at most once; white space where writers of JSON put it: not before commas.</summary>
 /// <param name="properties">The named properties.</param>
 /// <param name="classes">What other names may be there.</param>
 /// <param name="min">The fewest properties.</param>
@@ -127,7 +127,7 @@ internal sealed class JsonObjectNode(IReadOnlyList<JsonProperty> properties, IRe
     public int? Max => max;
 }
 
-/// <summary>A JSON array; white space is allowed where JSON allows it.</summary>
+/// <summary>A JSON array; white space where writers of JSON put it: not before commas.</summary>
 /// <param name="prefix">The first items, each by its own node.</param>
 /// <param name="item">The items after the prefix; null for none.</param>
 /// <param name="min">The fewest items.</param>

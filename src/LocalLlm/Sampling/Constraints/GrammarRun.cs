@@ -176,21 +176,25 @@ internal sealed class GrammarRun
                 Enter(value, Push(FrameKind.ObjectProperty, node, next, 0, Clamped(frame.Count + 1, node.Min, node.Max), seen));
                 break;
             case FrameKind.ObjectProperty:
-                Enter(GrammarNode.JsonSpace, With(frame, FrameKind.ObjectNext));
+                if (grammar.Names(node, frame.Seen, frame.Count).Length > 0)
+                    Enter(CompiledGrammar.Comma, With(frame, FrameKind.ObjectName));
+                if (CanClose(frame, node))
+                    Enter(GrammarNode.JsonSpace, With(frame, FrameKind.ObjectNext));
                 break;
             default:
                 CloseObject(frame, node, next);
-                if (grammar.Names(node, frame.Seen, frame.Count).Length > 0)
-                    Enter(CompiledGrammar.Comma, With(frame, FrameKind.ObjectName));
                 break;
         }
     }
 
     private void CloseObject(Frame frame, JsonObjectNode node, Frame next)
     {
-        if (frame.Count >= node.Min && (frame.Seen & grammar.Required(node)) == grammar.Required(node))
+        if (CanClose(frame, node))
             Enter(CompiledGrammar.CloseBrace, next);
     }
+
+    private bool CanClose(Frame frame, JsonObjectNode node) =>
+        frame.Count >= node.Min && (frame.Seen & grammar.Required(node)) == grammar.Required(node);
 
     private void EnterNames(Frame frame, JsonObjectNode node)
     {
@@ -214,13 +218,13 @@ internal sealed class GrammarRun
                 EnterArrayItem(frame, node, next);
                 break;
             case FrameKind.ArrayDone:
-                Enter(GrammarNode.JsonSpace, With(frame, FrameKind.ArrayNext));
-                break;
-            default:
-                if (frame.Count >= node.Min)
-                    Enter(CompiledGrammar.CloseBracket, next);
                 if (Item(node, frame.Count) is not null)
                     Enter(CompiledGrammar.Comma, With(frame, FrameKind.ArrayItem));
+                if (frame.Count >= node.Min)
+                    Enter(GrammarNode.JsonSpace, With(frame, FrameKind.ArrayNext));
+                break;
+            default:
+                Enter(CompiledGrammar.CloseBracket, next);
                 break;
         }
     }

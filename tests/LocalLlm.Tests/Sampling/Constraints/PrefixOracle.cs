@@ -61,7 +61,7 @@ internal sealed class PrefixOracle(int[] symbols)
     {
         if (count >= array.Min)
         {
-            foreach (var end in Bytes("]", at))
+            foreach (var end in (count == 0 ? [at] : Space(at)).SelectMany(p => Bytes("]", p)))
                 yield return end;
         }
 
@@ -70,7 +70,7 @@ internal sealed class PrefixOracle(int[] symbols)
             yield break;
         foreach (var start in count == 0 ? [at] : Bytes(",", at).SelectMany(Space))
         {
-            foreach (var end in Match(item, start).SelectMany(Space).SelectMany(p => Items(array, p, count + 1)))
+            foreach (var end in Match(item, start).SelectMany(p => Items(array, p, count + 1)))
                 yield return end;
         }
     }
@@ -80,7 +80,7 @@ internal sealed class PrefixOracle(int[] symbols)
         var missing = node.Properties.Count(p => p.Required && !seen.Contains(p));
         if (count >= node.Min && missing == 0)
         {
-            foreach (var end in Bytes("}", at))
+            foreach (var end in (count == 0 ? [at] : Space(at)).SelectMany(p => Bytes("}", p)))
                 yield return end;
         }
 
@@ -110,7 +110,7 @@ internal sealed class PrefixOracle(int[] symbols)
     }
 
     private IEnumerable<int> Property(JsonStringNode name, GrammarNode value, int at) =>
-        Match(name, at).SelectMany(Space).SelectMany(p => Bytes(":", p)).SelectMany(Space).SelectMany(p => Match(value, p)).SelectMany(Space);
+        Match(name, at).SelectMany(p => Bytes(":", p).Concat(Bytes(" :", p))).SelectMany(Space).SelectMany(p => Match(value, p));
 
     private IEnumerable<int> Repeated(RepeatNode repeat, int at, int count)
     {
