@@ -41,8 +41,17 @@ internal static class NumberLanguages
         return language;
     }
 
+    /// <summary>The decimals of any of these values.</summary>
+    public static CharDfa AnyOf(ReadOnlySpan<DecimalText> values) => values.Length switch
+    {
+        0 => CharDfas.None,
+        1 => Equal(values[0]),
+        // In halves, so that each is united a few times only.
+        _ => CharDfas.Union(AnyOf(values[..(values.Length / 2)]), AnyOf(values[(values.Length / 2)..])),
+    };
+
     /// <summary>The decimals of one value.</summary>
-    public static CharDfa Equal(DecimalText value) => Signed(
+    private static CharDfa Equal(DecimalText value) => Signed(
         value.Sign >= 0 ? Unsigned(value.Abs(), c => c == 0) : CharDfas.None,
         value.Sign <= 0 ? Unsigned(value.Abs(), c => c == 0) : CharDfas.None);
 

@@ -6,7 +6,8 @@ namespace LocalLlm.Sampling.Constraints.Schema;
 internal sealed record ValueSet(
     bool HasNull, bool HasTrue, bool HasFalse, CharDfa Strings, IReadOnlyList<NumberShape> Numbers, IReadOnlyList<ObjectShape> Objects, IReadOnlyList<ArrayShape> Arrays)
 {
-    private const int MaxShapes = 500;
+    /// <summary>The most alternatives of a type.</summary>
+    public const int MaxShapes = 500;
 
     /// <summary>Any value.</summary>
     public static ValueSet Any { get; } = new(true, true, true, CharDfas.AnyString, [NumberShape.Any], [ObjectShape.Any], [ArrayShape.Any]);
@@ -70,10 +71,14 @@ internal sealed record ValueSet(
         Numbers = [.. Numbers.Select(n => others.SelectMany(o => o.Numbers).Aggregate(n, (rest, o) => rest.Except(o))).Where(n => !CharDfas.IsEmpty(n.Values))],
     };
 
+    /// <summary>The error of a schema whose normal form would be too large.</summary>
+    public static ConstraintException TooManyShapes() => new(
+        "The schema", [$"its alternatives combine in more than {MaxShapes} ways; write fewer anyOf, oneOf or dependentRequired beside each other"]);
+
     private static IReadOnlyList<T> Pairs<T>(IReadOnlyList<T> a, IReadOnlyList<T> b, Func<T, T, T> intersect)
     {
         if ((long)a.Count * b.Count > MaxShapes)
-            throw new ConstraintException("The schema", [$"its alternatives combine in more than {MaxShapes} ways; write fewer anyOf or oneOf beside each other"]);
+            throw TooManyShapes();
         return [.. a.SelectMany(x => b.Select(y => intersect(x, y)))];
     }
 
