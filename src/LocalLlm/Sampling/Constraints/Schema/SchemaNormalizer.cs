@@ -31,7 +31,8 @@ internal sealed class SchemaNormalizer(SchemaParser schemas, List<string> proble
     public string Describe(Conjunction conjunction) => string.Join(" with ", conjunction.Schemas.Select(s => schemas[s].Pointer));
 
     /// <summary>Whether it is one schema, which its author meant to allow something.</summary>
-    public bool IsMeant(Conjunction conjunction) => conjunction is { IsNever: false, Schemas.Count: 1 } && schemas[conjunction.Schemas[0]].Boolean is null;
+    public bool IsMeant(Conjunction conjunction) =>
+        conjunction is { IsNever: false, Schemas.Count: 1 } && schemas[conjunction.Schemas[0]].Boolean is null;
 
     private ValueSet Normalize(int id)
     {

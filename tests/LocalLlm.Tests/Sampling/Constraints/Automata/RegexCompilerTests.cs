@@ -7,7 +7,11 @@ namespace LocalLlm.Tests.Sampling.Constraints.Automata;
 /// <summary>Automata of patterns against .NET's own regular expressions, where the two dialects mean the same.</summary>
 public class RegexCompilerTests
 {
-    private static readonly string[] Atoms = ["a", "b", "c", ".", "[ab]", "[^a]", @"\d", @"\w", @"\s", @"\D", "1", "^", "$", "a$", "^b", @"\.", "[a-c1]"];
+    private static readonly string[] Atoms =
+    [
+        "a", "b", "c", ".", "[ab]", "[^a]", @"\d", @"\w", @"\s", @"\D", "1",
+        "^", "$", "a$", "^b", @"\.", "[a-c1]",
+    ];
 
     private static readonly string[] Quantifiers = ["*", "+", "?", "{2}", "{1,}", "{0,2}"];
 
@@ -20,7 +24,8 @@ public class RegexCompilerTests
         Gen.Select(Patterns, Texts.Array[30]).Sample((pattern, texts) =>
         {
             var (search, whole) = (RegexCompiler.Compile(pattern, anchored: false), RegexCompiler.Compile(pattern, anchored: true));
-            var (searchReference, wholeReference) = (new Regex(pattern, RegexOptions.ECMAScript), new Regex($"^(?:{pattern})$", RegexOptions.ECMAScript));
+            var (searchReference, wholeReference) =
+                (new Regex(pattern, RegexOptions.ECMAScript), new Regex($"^(?:{pattern})$", RegexOptions.ECMAScript));
             foreach (var text in texts)
             {
                 CharDfas.Matches(search, text).ShouldBe(searchReference.IsMatch(text), $"{pattern} in '{text}'");
@@ -57,7 +62,9 @@ public class RegexCompilerTests
         _ => Quantified(Pattern(random, depth + 1), random),
     };
 
-    /// <summary>Nothing lazy, and anchors are not repeated: the reference overflows on (((a*)+)*?)? and does not come back from ((^)*?){0,2}.</summary>
+    /// <summary>
+    /// Nothing lazy, and anchors are not repeated: the reference overflows on (((a*)+)*?)? and does not come back from ((^)*?){0,2}.
+    /// </summary>
     private static string Quantified(string item, Random random) =>
         item.Contains('^') || item.Contains('$') ? item : $"({item}){Quantifiers[random.Next(Quantifiers.Length)]}";
 
