@@ -14,7 +14,7 @@ internal sealed class GrammarEmitter(SchemaNormalizer normalizer, Inhabitants in
             return node;
         var set = normalizer.Normalize(conjunction);
         if (ReferenceEquals(set, ValueSet.Any))
-            return nodes[conjunction] = AnyJson.Value;
+            return nodes[conjunction] = JsonGrammar.Value;
         var reference = new ReferenceNode(); // what a part of it sees that recurs
         nodes[conjunction] = reference;
         reference.Target = node = Emit(set);
