@@ -16,12 +16,12 @@ internal readonly record struct DecimalText(BigInteger Mantissa, int Scale)
     {
         var exponentAt = json.IndexOfAny(['e', 'E']);
         var digits = exponentAt < 0 ? json : json[..exponentAt];
-        var exponent = exponentAt < 0 ? BigInteger.Zero : BigInteger.Parse(json[(exponentAt + 1)..], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture);
+        var exponent = exponentAt < 0 ? BigInteger.Zero : Integer(json[(exponentAt + 1)..]);
         if (BigInteger.Abs(exponent) > MaxExponent)
             throw new ConstraintException($"The number {json}", [$"its exponent is beyond ±{MaxExponent}"]);
         var point = digits.IndexOf('.');
         var scale = (point < 0 ? 0 : digits.Length - point - 1) - (int)exponent;
-        var mantissa = BigInteger.Parse(digits.Replace(".", "", StringComparison.Ordinal), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture);
+        var mantissa = Integer(digits.Replace(".", "", StringComparison.Ordinal));
         if (scale < 0)
             (mantissa, scale) = (mantissa * BigInteger.Pow(10, -scale), 0);
         while (scale > 0 && (mantissa % 10).IsZero)
@@ -40,6 +40,8 @@ internal readonly record struct DecimalText(BigInteger Mantissa, int Scale)
 
     /// <summary>Below zero −1, above it 1.</summary>
     public int Sign => Mantissa.Sign;
+
+    private static BigInteger Integer(string digits) => BigInteger.Parse(digits, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture);
 
     private (string Integer, string Fraction) Split()
     {

@@ -79,7 +79,8 @@ internal sealed class Nfa
         {
             if (acceptsAnyRest && Contains(set, accept))
                 return CharSet.All.Ranges.ToArray().Select(r => (r.Low, r.High, set));
-            return Sweep(set.States.Where(s => s != AtFirst).SelectMany(s => edges[s]).ToList()).Select(s => (s.Low, s.High, Set(Close(s.Targets, NfaCondition.None))));
+            var all = set.States.Where(s => s != AtFirst).SelectMany(s => edges[s]).ToList();
+            return Sweep(all).Select(s => (s.Low, s.High, Set(Close(s.Targets, NfaCondition.None))));
         }
 
         StateSet Set(HashSet<int> states)

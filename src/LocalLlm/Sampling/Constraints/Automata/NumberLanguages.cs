@@ -12,7 +12,7 @@ internal readonly record struct NumberBound(DecimalText Value, bool IsExclusive)
 /// </summary>
 internal static class NumberLanguages
 {
-    /// <summary>Digits before and after the point that a model may write, unless a bound needs more: finite, and more than any number type keeps.</summary>
+    /// <summary>Digits before and after the point that a model may write, unless a bound needs more; more than number types keep.</summary>
     public const int MaxDigits = 32;
 
     /// <summary>The largest numerator of a multiple, and so of its automaton.</summary>
@@ -27,8 +27,9 @@ internal static class NumberLanguages
     public static CharDfa Integers { get; } = RegexCompiler.Compile(@"-?(0|[1-9]\d*)(\.0+)?", anchored: true);
 
     /// <summary>What a model may write for any number: exponents of two digits at most, so that every double it spells is finite.</summary>
-    public static CharDfa AnyNumber { get; } =
-        RegexCompiler.Compile(string.Create(CultureInfo.InvariantCulture, $@"-?(0|[1-9]\d{{0,{MaxDigits - 1}}})(\.\d{{1,{MaxDigits}}})?([eE][+-]?\d{{1,2}})?"), anchored: true);
+    public static CharDfa AnyNumber { get; } = RegexCompiler.Compile(
+        string.Create(CultureInfo.InvariantCulture, $@"-?(0|[1-9]\d{{0,{MaxDigits - 1}}})(\.\d{{1,{MaxDigits}}})?([eE][+-]?\d{{1,2}})?"),
+        anchored: true);
 
     /// <summary>The decimals of a range.</summary>
     public static CharDfa InRange(NumberBound? min, NumberBound? max)
@@ -41,8 +42,17 @@ internal static class NumberLanguages
         return language;
     }
 
+    /// <summary>The decimals of any of these values.</summary>
+    public static CharDfa AnyOf(ReadOnlySpan<DecimalText> values) => values.Length switch
+    {
+        0 => CharDfas.None,
+        1 => Equal(values[0]),
+        // In halves, so that each is united a few times only.
+        _ => CharDfas.Union(AnyOf(values[..(values.Length / 2)]), AnyOf(values[(values.Length / 2)..])),
+    };
+
     /// <summary>The decimals of one value.</summary>
-    public static CharDfa Equal(DecimalText value) => Signed(
+    private static CharDfa Equal(DecimalText value) => Signed(
         value.Sign >= 0 ? Unsigned(value.Abs(), c => c == 0) : CharDfas.None,
         value.Sign <= 0 ? Unsigned(value.Abs(), c => c == 0) : CharDfas.None);
 
@@ -64,18 +74,19 @@ internal static class NumberLanguages
                 yield break;
             for (var digit = 0; digit <= 9; digit++)
             {
+                var rest = (state.Rest * 10 + digit) % modulus;
                 if (state.Part is Part.Point or Part.Fraction)
                 {
                     // A digit after those that the divisor has can only be zero.
                     if (state.Places < scale)
-                        yield return ('0' + digit, '0' + digit, new MultipleState(Part.Fraction, (state.Rest * 10 + digit) % modulus, state.Places + 1));
+                        yield return ('0' + digit, '0' + digit, new MultipleState(Part.Fraction, rest, state.Places + 1));
                     else if (digit == 0)
                         yield return ('0', '0', state with { Part = Part.Fraction });
                 }
                 else
                 {
-                    yield return ('0' + digit, '0' + digit,
-                        new MultipleState(state.Part == Part.Start && digit == 0 ? Part.Zero : Part.Integer, (state.Rest * 10 + digit) % modulus, 0));
+                    var part = state.Part == Part.Start && digit == 0 ? Part.Zero : Part.Integer;
+                    yield return ('0' + digit, '0' + digit, new MultipleState(part, rest, 0));
                 }
             }
         }
@@ -94,11 +105,14 @@ internal static class NumberLanguages
     /// point without a fraction and no minus before zero.
     /// </summary>
     public static CharDfa Written(CharDfa decimals, int integerDigits, int fractionDigits, bool isCanonical) =>
-        CharDfas.Intersect(decimals, Shapes.GetOrAdd((integerDigits, fractionDigits, isCanonical), static key => RegexCompiler.Compile(
-            key.IsCanonical
-                ? string.Create(CultureInfo.InvariantCulture, $@"0|-?([1-9]\d{{0,{key.Integer - 1}}}(\.\d{{0,{key.Fraction - 1}}}[1-9])?|0\.\d{{0,{key.Fraction - 1}}}[1-9])")
-                : string.Create(CultureInfo.InvariantCulture, $@"-?(0|[1-9]\d{{0,{key.Integer - 1}}})(\.\d{{1,{key.Fraction}}})?"),
-            anchored: true)));
+        CharDfas.Intersect(decimals, Shapes.GetOrAdd((integerDigits, fractionDigits, isCanonical), static key =>
+        {
+            var (more, fraction) = (key.Integer - 1, key.Fraction - 1);
+            var pattern = key.IsCanonical
+                ? string.Create(CultureInfo.InvariantCulture, $@"0|-?([1-9]\d{{0,{more}}}(\.\d{{0,{fraction}}}[1-9])?|0\.\d{{0,{fraction}}}[1-9])")
+                : string.Create(CultureInfo.InvariantCulture, $@"-?(0|[1-9]\d{{0,{more}}})(\.\d{{1,{key.Fraction}}})?");
+            return RegexCompiler.Compile(pattern, anchored: true);
+        }));
 
     /// <summary>The decimals above a bound (side 1) or below it (side −1).</summary>
     private static CharDfa OnOneSide(NumberBound bound, int side)

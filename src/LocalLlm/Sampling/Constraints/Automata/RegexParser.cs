@@ -142,12 +142,15 @@ internal sealed class RegexParser
             if (kind == '<' && position + 1 < runes.Length && runes[position + 1] is not ('=' or '!'))
                 SkipName(start);
             else
-                throw Unsupported(kind switch { '=' or '!' => "look-ahead", '<' => "look-behind", '>' => "an atomic group", _ => "this kind of group" }, start);
+                throw Unsupported(GroupName(kind), start);
         }
 
         var node = ParseChoice();
         return Take(')') ? node : throw Wrong("a group is not closed", start);
     }
+
+    private static string GroupName(int kind) =>
+        kind switch { '=' or '!' => "look-ahead", '<' => "look-behind", '>' => "an atomic group", _ => "this kind of group" };
 
     private void SkipName(int start)
     {

@@ -24,7 +24,8 @@ internal static class StringFormats
     private const string PathChar = @"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})";
     private const string Tail = $@"(?:\?(?:{PathChar}|[/?])*)?(?:#(?:{PathChar}|[/?])*)?";
     private const string Port = @"(?::(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}))?";
-    private const string Uri = $@"(?:[A-Za-z][A-Za-z0-9+.-]{{1,30}}://{Host}{Port}(?:/{PathChar}*)*{Tail}|urn:[A-Za-z0-9]{{2,31}}:{PathChar}+|mailto:{Email})";
+    private const string Url = $@"[A-Za-z][A-Za-z0-9+.-]{{1,30}}://{Host}{Port}(?:/{PathChar}*)*{Tail}";
+    private const string Uri = $@"(?:{Url}|urn:[A-Za-z0-9]{{2,31}}:{PathChar}+|mailto:{Email})";
     private const string RelativeUri = $@"(?:(?:/|\.{{1,2}}/)?(?:[A-Za-z0-9._~-]+(?:/{PathChar}+)*/?)?{Tail})";
     private const string DurationTime = @"(?:T(?:\d{1,9}H(?:\d{1,9}M(?:\d{1,9}S)?)?|\d{1,9}M(?:\d{1,9}S)?|\d{1,9}S))";
     private const string DurationDate = @"(?:\d{1,9}D|\d{1,9}M(?:\d{1,9}D)?|\d{1,9}Y(?:\d{1,9}M(?:\d{1,9}D)?)?)";

@@ -68,14 +68,18 @@ internal static class UnicodeClasses
     };
 
     /// <summary>The set of a Unicode property; null if it is not a general category.</summary>
-    public static CharSet? Property(string name) => name switch
+    public static CharSet? Property(string name)
     {
-        "Any" => CharSet.All,
-        "ASCII" => CharSet.Of((0, 0x7F)),
-        _ => Categories.Value.GetValueOrDefault(name.StartsWith("General_Category=", StringComparison.Ordinal) || name.StartsWith("gc=", StringComparison.Ordinal)
-            ? name[(name.IndexOf('=') + 1)..]
-            : name),
-    };
+        var equals = name.IndexOf('=');
+        return name switch
+        {
+            "Any" => CharSet.All,
+            "ASCII" => CharSet.Of((0, 0x7F)),
+            _ when equals < 0 => Categories.Value.GetValueOrDefault(name),
+            _ when name[..equals] is "General_Category" or "gc" => Categories.Value.GetValueOrDefault(name[(equals + 1)..]),
+            _ => null,
+        };
+    }
 
     private static Dictionary<string, CharSet> ReadCategories()
     {

@@ -2,7 +2,9 @@ using System.Globalization;
 
 namespace LocalLlm.Sampling.Constraints.Schema;
 
-/// <summary>Schemas that must hold together, by their numbers. What a property or an item must be; looked into only when needed, so that schemas recur.</summary>
+/// <summary>
+/// Schemas that must hold together, by their numbers. What a property or an item must be; looked into only when needed, so that schemas can recur.
+/// </summary>
 internal sealed class Conjunction : IEquatable<Conjunction>
 {
     private const int Impossible = -1;

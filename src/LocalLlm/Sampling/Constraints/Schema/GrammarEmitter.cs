@@ -25,7 +25,8 @@ internal sealed class GrammarEmitter(SchemaNormalizer normalizer, Inhabitants in
     {
         var choices = new List<GrammarNode>();
         (bool IsIn, string Text)[] literals = [(set.HasNull, "null"), (set.HasTrue, "true"), (set.HasFalse, "false")];
-        var text = CharDfas.Union([CharDfas.FromStrings([.. literals.Where(l => l.IsIn).Select(l => l.Text)]), .. set.Numbers.Select(n => n.Written())]);
+        var words = CharDfas.FromStrings([.. literals.Where(l => l.IsIn).Select(l => l.Text)]);
+        var text = CharDfas.Union([words, .. set.Numbers.Select(n => n.Written())]);
         if (!CharDfas.IsEmpty(text))
             choices.Add(new TextNode(text));
         if (!CharDfas.IsEmpty(set.Strings))
@@ -38,14 +39,16 @@ internal sealed class GrammarEmitter(SchemaNormalizer normalizer, Inhabitants in
     private GrammarNode Emit(ObjectShape shape)
     {
         string[] names = [.. shape.Named.Keys.Union(shape.Required)];
-        var properties = names.Where(n => IsPossible(shape.ValueOf(n))).Select(n => new JsonProperty(n, Emit(shape.ValueOf(n)), shape.Required.Contains(n))).ToList();
+        var properties = from name in names
+                         where IsPossible(shape.ValueOf(name))
+                         select new JsonProperty(name, Emit(shape.ValueOf(name)), shape.Required.Contains(name));
         var taken = CharDfas.FromStrings(names);
         var classes = from c in shape.Classes
                       where IsPossible(c.Value)
                       let free = CharDfas.Difference(c.Names, taken)
                       where !CharDfas.IsEmpty(free)
                       select new JsonPropertyClass(free, Emit(c.Value));
-        return new JsonObjectNode(properties, [.. classes], shape.Min, shape.Max);
+        return new JsonObjectNode([.. properties], [.. classes], shape.Min, shape.Max);
     }
 
     private GrammarNode Emit(ArrayShape shape)

@@ -91,7 +91,10 @@ internal sealed class Inhabitants
                 .Concat(set.Arrays.SelectMany(a => a.Prefix.Append(a.Rest)));
             reached.AddRange(next.Where(seen.Add));
             if (reached.Count > MaxConjunctions)
-                throw new ConstraintException("The schema", [$"its parts combine in more than {MaxConjunctions:N0} ways; write fewer allOf of anyOf"]);
+            {
+                throw new ConstraintException(
+                    "The schema", [$"its parts combine in more than {MaxConjunctions:N0} ways; write fewer allOf of anyOf"]);
+            }
         }
 
         return reached;

@@ -34,6 +34,11 @@ internal static class JsonSchemaCompiler
             throw new ConstraintException(subject, e.Problems);
         }
 
+        catch (InvalidOperationException e) when (e is not ObjectDisposedException) // a lone surrogate, which no text can spell
+        {
+            throw new ConstraintException(subject, [$"it holds text that is not Unicode ({e.Message.TrimEnd('.')})"]);
+        }
+
         void ThrowIfAny()
         {
             if (problems.Count > 0)

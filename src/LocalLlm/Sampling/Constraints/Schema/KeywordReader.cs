@@ -26,12 +26,15 @@ internal sealed class KeywordReader(string pointer, JsonElement value, List<stri
 
     /// <summary>A count of things, written as any JSON number of an integer's value.</summary>
     public int? ReadCount() =>
-        value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && number >= 0 && number <= int.MaxValue && number == Math.Floor(number)
+        value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && number is >= 0 and <= int.MaxValue
+            && number == Math.Floor(number)
             ? (int)number
             : Wrong<int?>("a number from 0 to 2147483647 without a fraction");
 
     public IReadOnlyList<JsonElement>? ReadArray() =>
-        value.ValueKind == JsonValueKind.Array && value.GetArrayLength() > 0 ? [.. value.EnumerateArray()] : Wrong<IReadOnlyList<JsonElement>>("an array of one item or more");
+        value.ValueKind == JsonValueKind.Array && value.GetArrayLength() > 0
+            ? [.. value.EnumerateArray()]
+            : Wrong<IReadOnlyList<JsonElement>>("an array of one item or more");
 
     public IReadOnlyList<string> ReadStrings() =>
         value.ValueKind == JsonValueKind.Array && value.EnumerateArray().All(i => i.ValueKind == JsonValueKind.String)

@@ -9,10 +9,15 @@ namespace LocalLlm.Sampling.Constraints.Schema;
 /// <param name="Min">The fewest properties.</param>
 /// <param name="Max">The most properties; null for no limit.</param>
 internal sealed record ObjectShape(
-    IReadOnlyDictionary<string, Conjunction> Named, IReadOnlyList<(CharDfa Names, Conjunction Value)> Classes, IReadOnlySet<string> Required, int Min, int? Max)
+    IReadOnlyDictionary<string, Conjunction> Named,
+    IReadOnlyList<(CharDfa Names, Conjunction Value)> Classes,
+    IReadOnlySet<string> Required,
+    int Min,
+    int? Max)
 {
     /// <summary>Any object.</summary>
-    public static ObjectShape Any { get; } = new(new Dictionary<string, Conjunction>(), [(CharDfas.AnyString, Conjunction.Any)], new HashSet<string>(), 0, null);
+    public static ObjectShape Any { get; } =
+        new(new Dictionary<string, Conjunction>(), [(CharDfas.AnyString, Conjunction.Any)], new HashSet<string>(), 0, null);
 
     /// <summary>What a property must be.</summary>
     public Conjunction ValueOf(string name) =>

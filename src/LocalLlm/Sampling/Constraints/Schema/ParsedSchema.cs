@@ -76,8 +76,8 @@ internal sealed class ParsedSchema(string pointer)
     public int? MaxItems { get; set; }
 
     /// <summary>Whether a keyword says something of objects.</summary>
-    public bool ConstrainsObjects => Properties.Count > 0 || PatternProperties.Count > 0 || AdditionalProperties is not null || PropertyNames is not null
-        || Required.Count > 0 || MinProperties > 0 || MaxProperties is not null;
+    public bool ConstrainsObjects => Properties.Count > 0 || PatternProperties.Count > 0 || AdditionalProperties is not null
+        || PropertyNames is not null || Required.Count > 0 || MinProperties > 0 || MaxProperties is not null;
 
     /// <summary>Whether a keyword says something of arrays.</summary>
     public bool ConstrainsArrays => PrefixItems.Count > 0 || Items is not null || MinItems > 0 || MaxItems is not null;

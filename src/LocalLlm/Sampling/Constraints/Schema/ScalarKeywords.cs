@@ -24,6 +24,8 @@ internal static class ScalarKeywords
         ["decimal"] = ("-79228162514264337593543950335", "79228162514264337593543950335"),
     };
 
+    private static IEnumerable<string> Known => [.. StringFormats.Names, .. IntegerFormats.Keys, .. NumberFormats.Keys, "double"];
+
     /// <summary>The keywords that are read here.</summary>
     public static IReadOnlySet<string> Names { get; } = new HashSet<string>
     {
@@ -77,8 +79,7 @@ internal static class ScalarKeywords
         else if (StringFormats.Find(format) is { } language)
             schema.Strings.Add(language);
         else
-            keyword.Report($"the format '{format}' is unknown; known are {string.Join(", ", StringFormats.Names)}, {string.Join(", ", IntegerFormats.Keys)}, double, "
-                + string.Join(", ", NumberFormats.Keys));
+            keyword.Report($"the format '{format}' is unknown; known are {string.Join(", ", Known)}");
 
         static NumberShape Range((string Min, string Max) range)
         {

@@ -31,7 +31,8 @@ internal sealed class SchemaNormalizer(SchemaParser schemas, List<string> proble
     public string Describe(Conjunction conjunction) => string.Join(" with ", conjunction.Schemas.Select(s => schemas[s].Pointer));
 
     /// <summary>Whether it is one schema, which its author meant to allow something.</summary>
-    public bool IsMeant(Conjunction conjunction) => conjunction is { IsNever: false, Schemas.Count: 1 } && schemas[conjunction.Schemas[0]].Boolean is null;
+    public bool IsMeant(Conjunction conjunction) =>
+        conjunction is { IsNever: false, Schemas.Count: 1 } && schemas[conjunction.Schemas[0]].Boolean is null;
 
     private ValueSet Normalize(int id)
     {
@@ -66,7 +67,7 @@ internal sealed class SchemaNormalizer(SchemaParser schemas, List<string> proble
             return boolean ? ValueSet.Any : ValueSet.None;
         var set = ReadTypes(schema);
         foreach (var values in schema.Values)
-            set = set.Intersect(values.Select(v => ReadValue(schema.Pointer, v)).Aggregate((a, b) => a.Union(b)));
+            set = set.Intersect(ReadValues(schema.Pointer, values));
         foreach (var part in schema.All)
             set = set.Intersect(Normalize(part));
         if (schema.AnyOf is { } anyOf)
@@ -76,7 +77,12 @@ internal sealed class SchemaNormalizer(SchemaParser schemas, List<string> proble
         if (schema.Not is { } not)
             set = set.Intersect(ReadNot(schema, not));
         foreach (var (name, required) in schema.DependentRequired)
+        {
+            if (set.Objects.Count > ValueSet.MaxShapes / 2)
+                throw ValueSet.TooManyShapes();
             set = set with { Objects = [.. set.Objects.SelectMany(o => (ObjectShape[])[o.Forbid(name), o.Require([name, .. required])])] };
+        }
+
         return schema.IsNullable ? set with { HasNull = true } : set;
     }
 
@@ -140,6 +146,20 @@ internal sealed class SchemaNormalizer(SchemaParser schemas, List<string> proble
             schema.MaxItems)
         : ArrayShape.Any;
 
+    /// <summary>The values of a list, of which there may be thousands: strings and numbers are a language each.</summary>
+    private ValueSet ReadValues(string pointer, IReadOnlyList<JsonElement> values)
+    {
+        string[] texts = [.. values.Where(v => v.ValueKind == JsonValueKind.String).Select(v => v.GetString()!)];
+        DecimalText[] numbers = [.. values.Where(v => v.ValueKind == JsonValueKind.Number).Select(v => DecimalText.Parse(v.GetRawText())).Distinct()];
+        var set = ValueSet.None with
+        {
+            Strings = CharDfas.FromStrings(texts),
+            Numbers = numbers.Length == 0 ? [] : [NumberShape.Of(NumberLanguages.AnyOf(numbers), isCanonical: true, numbers)],
+        };
+        return values.Where(v => v.ValueKind is not (JsonValueKind.String or JsonValueKind.Number))
+            .Aggregate(set, (all, value) => all.Union(ReadValue(pointer, value)));
+    }
+
     private ValueSet ReadValue(string pointer, JsonElement value)
     {
         switch (value.ValueKind)
@@ -150,11 +170,6 @@ internal sealed class SchemaNormalizer(SchemaParser schemas, List<string> proble
                 return ValueSet.None with { HasTrue = true };
             case JsonValueKind.False:
                 return ValueSet.None with { HasFalse = true };
-            case JsonValueKind.String:
-                return ValueSet.None with { Strings = CharDfas.FromStrings([value.GetString()!]) };
-            case JsonValueKind.Number:
-                var number = DecimalText.Parse(value.GetRawText());
-                return ValueSet.None with { Numbers = [NumberShape.Of(NumberLanguages.Equal(number), isCanonical: true, number)] };
             case JsonValueKind.Array:
                 var items = value.EnumerateArray().Select(i => Conjunction.Of(schemas.AddConst(pointer, i))).ToList();
                 return ValueSet.None with { Arrays = [new ArrayShape(items, Conjunction.Never, items.Count, items.Count)] };

@@ -5,7 +5,7 @@ using LocalLlm.Sampling.Constraints.Automata;
 namespace LocalLlm.Sampling.Constraints.Schema;
 
 /// <summary>
-/// Reads the schemas of a document that its root reaches, and names all that is wrong or unsupported. A definition that nothing refers to is not read.
+/// Reads the schemas of a document that its root reaches, and names all that is wrong or unsupported. What nothing refers to is not read.
 /// </summary>
 internal sealed class SchemaParser
 {
@@ -14,8 +14,8 @@ internal sealed class SchemaParser
 
     private static readonly HashSet<string> Annotations =
     [
-        "title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly", "$comment", "$schema", "$id", "$anchor", "$defs",
-        "definitions", "contentMediaType", "contentEncoding", "contentSchema", "condition", "optional",
+        "title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly", "$comment", "$schema", "$id", "$anchor",
+        "$defs", "definitions", "contentMediaType", "contentEncoding", "contentSchema", "condition", "optional",
     ];
 
     private readonly SchemaReferences references;
@@ -169,7 +169,11 @@ internal sealed class SchemaParser
                 break;
             case "dependentRequired":
                 foreach (var member in keyword.ReadMembers())
-                    schema.DependentRequired.Add((member.Name, new KeywordReader($"{keyword.Pointer}/{member.Name}", member.Value, keyword.Problems).ReadStrings()));
+                {
+                    var names = new KeywordReader($"{keyword.Pointer}/{SchemaReferences.Escape(member.Name)}", member.Value, keyword.Problems);
+                    schema.DependentRequired.Add((member.Name, names.ReadStrings()));
+                }
+
                 break;
             case "minProperties":
                 schema.MinProperties = keyword.ReadCount() ?? 0;

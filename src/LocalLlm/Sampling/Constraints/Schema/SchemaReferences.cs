@@ -16,7 +16,7 @@ internal sealed class SchemaReferences
         rootId = root.ValueKind == JsonValueKind.Object && root.TryGetProperty("$id", out var id) && id.ValueKind == JsonValueKind.String
             ? id.GetString()!.TrimEnd('#')
             : "";
-        CollectAnchors("#", root);
+        CollectAnchors();
     }
 
     /// <summary>The step of a pointer to a property.</summary>
@@ -70,22 +70,27 @@ internal sealed class SchemaReferences
         return (pointer, element);
     }
 
-    private void CollectAnchors(string pointer, JsonElement element)
+    private void CollectAnchors()
     {
-        if (element.ValueKind == JsonValueKind.Object)
+        var open = new Stack<(string Pointer, JsonElement Element)>([("#", root)]); // not the call stack: a document may be deep
+        while (open.TryPop(out var next))
         {
-            if (element.TryGetProperty("$anchor", out var anchor) && anchor.ValueKind == JsonValueKind.String)
-                anchors.TryAdd("#" + anchor.GetString(), (pointer, element));
-            if (pointer != "#" && element.TryGetProperty("$id", out var id) && id.ValueKind == JsonValueKind.String)
-                anchors.TryAdd(id.GetString()!, (pointer, element));
-            foreach (var property in element.EnumerateObject())
-                CollectAnchors($"{pointer}/{Escape(property.Name)}", property.Value);
-        }
-        else if (element.ValueKind == JsonValueKind.Array)
-        {
-            var index = 0;
-            foreach (var item in element.EnumerateArray())
-                CollectAnchors($"{pointer}/{index++}", item);
+            var (pointer, element) = next;
+            if (element.ValueKind == JsonValueKind.Object)
+            {
+                if (element.TryGetProperty("$anchor", out var anchor) && anchor.ValueKind == JsonValueKind.String)
+                    anchors.TryAdd("#" + anchor.GetString(), next);
+                if (pointer != "#" && element.TryGetProperty("$id", out var id) && id.ValueKind == JsonValueKind.String)
+                    anchors.TryAdd(id.GetString()!, next);
+                foreach (var property in element.EnumerateObject())
+                    open.Push(($"{pointer}/{Escape(property.Name)}", property.Value));
+            }
+            else if (element.ValueKind == JsonValueKind.Array)
+            {
+                var index = 0;
+                foreach (var item in element.EnumerateArray())
+                    open.Push((string.Create(CultureInfo.InvariantCulture, $"{pointer}/{index++}"), item));
+            }
         }
     }
 }

@@ -4,18 +4,22 @@ namespace LocalLlm.Sampling.Constraints.Schema;
 
 /// <summary>A set of JSON values, type by type: the normal form of a schema. Its shapes are alternatives.</summary>
 internal sealed record ValueSet(
-    bool HasNull, bool HasTrue, bool HasFalse, CharDfa Strings, IReadOnlyList<NumberShape> Numbers, IReadOnlyList<ObjectShape> Objects, IReadOnlyList<ArrayShape> Arrays)
+    bool HasNull,
+    bool HasTrue,
+    bool HasFalse,
+    CharDfa Strings,
+    IReadOnlyList<NumberShape> Numbers,
+    IReadOnlyList<ObjectShape> Objects,
+    IReadOnlyList<ArrayShape> Arrays)
 {
-    private const int MaxShapes = 500;
+    /// <summary>The most alternatives of a type.</summary>
+    public const int MaxShapes = 500;
 
     /// <summary>Any value.</summary>
     public static ValueSet Any { get; } = new(true, true, true, CharDfas.AnyString, [NumberShape.Any], [ObjectShape.Any], [ArrayShape.Any]);
 
     /// <summary>No value.</summary>
     public static ValueSet None { get; } = new(false, false, false, CharDfas.None, [], [], []);
-
-    /// <summary>Whether nothing is in it that its parts alone can tell.</summary>
-    public bool IsEmpty => !HasNull && !HasTrue && !HasFalse && CharDfas.IsEmpty(Strings) && Numbers.Count == 0 && Objects.Count == 0 && Arrays.Count == 0;
 
     /// <summary>What is in both.</summary>
     public ValueSet Intersect(ValueSet other)
@@ -67,13 +71,20 @@ internal sealed record ValueSet(
         HasTrue = HasTrue && !others.Any(o => o.HasTrue),
         HasFalse = HasFalse && !others.Any(o => o.HasFalse),
         Strings = others.Aggregate(Strings, (rest, o) => CharDfas.Difference(rest, o.Strings)),
-        Numbers = [.. Numbers.Select(n => others.SelectMany(o => o.Numbers).Aggregate(n, (rest, o) => rest.Except(o))).Where(n => !CharDfas.IsEmpty(n.Values))],
+        Numbers = [.. Numbers.Select(n => Except(n, others)).Where(n => !CharDfas.IsEmpty(n.Values))],
     };
+
+    private static NumberShape Except(NumberShape numbers, IReadOnlyList<ValueSet> others) =>
+        others.SelectMany(o => o.Numbers).Aggregate(numbers, (rest, o) => rest.Except(o));
+
+    /// <summary>The error of a schema whose normal form would be too large.</summary>
+    public static ConstraintException TooManyShapes() => new(
+        "The schema", [$"its alternatives combine in more than {MaxShapes} ways; write fewer anyOf, oneOf or dependentRequired beside each other"]);
 
     private static IReadOnlyList<T> Pairs<T>(IReadOnlyList<T> a, IReadOnlyList<T> b, Func<T, T, T> intersect)
     {
         if ((long)a.Count * b.Count > MaxShapes)
-            throw new ConstraintException("The schema", [$"its alternatives combine in more than {MaxShapes} ways; write fewer anyOf or oneOf beside each other"]);
+            throw TooManyShapes();
         return [.. a.SelectMany(x => b.Select(y => intersect(x, y)))];
     }
 

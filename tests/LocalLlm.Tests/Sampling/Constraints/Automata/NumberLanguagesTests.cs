@@ -7,7 +7,8 @@ namespace LocalLlm.Tests.Sampling.Constraints.Automata;
 /// <summary>Languages of numbers against decimal arithmetic.</summary>
 public class NumberLanguagesTests
 {
-    private static readonly Gen<decimal> Decimals = Gen.Select(Gen.Int[-3000, 3000], Gen.Int[0, 3], (digits, scale) => new decimal(Math.Abs(digits), 0, 0, digits < 0, (byte)scale));
+    private static readonly Gen<decimal> Decimals =
+        Gen.Select(Gen.Int[-3000, 3000], Gen.Int[0, 3], (digits, scale) => new decimal(Math.Abs(digits), 0, 0, digits < 0, (byte)scale));
 
     [Fact]
     public void InRange_RandomBounds_IsTheComparison() =>
@@ -35,7 +36,8 @@ public class NumberLanguagesTests
     [Fact]
     public void InRange_BeyondSixtyFourBits_IsExact()
     {
-        var range = NumberLanguages.InRange(new NumberBound(DecimalText.Parse("18446744073709551616"), false), new NumberBound(DecimalText.Parse("1e30"), true));
+        var (min, max) = (new NumberBound(DecimalText.Parse("18446744073709551616"), false), new NumberBound(DecimalText.Parse("1e30"), true));
+        var range = NumberLanguages.InRange(min, max);
         CharDfas.Matches(range, "18446744073709551616").ShouldBeTrue();
         CharDfas.Matches(range, "18446744073709551615").ShouldBeFalse();
         CharDfas.Matches(range, "999999999999999999999999999999").ShouldBeTrue();
@@ -50,14 +52,16 @@ public class NumberLanguagesTests
     [InlineData("1.", 0, 9, false)]
     [InlineData(".5", 0, 9, false)]
     public void InRange_Spellings_AreThoseOfJson(string text, int min, int max, bool expected) =>
-        CharDfas.Matches(NumberLanguages.InRange(new NumberBound(Parse(min), false), new NumberBound(Parse(max), false)), text).ShouldBe(expected);
+        CharDfas.Matches(NumberLanguages.InRange(new NumberBound(Parse(min), false), new NumberBound(Parse(max), false)), text)
+            .ShouldBe(expected);
 
     [Theory]
     [InlineData("1e400", false)]
     [InlineData("-12.5e-10", true)]
     [InlineData("1e99", true)]
     [InlineData("1e100", false)]
-    public void AnyNumber_Exponents_AreThoseOfDoubles(string text, bool expected) => CharDfas.Matches(NumberLanguages.AnyNumber, text).ShouldBe(expected);
+    public void AnyNumber_Exponents_AreThoseOfDoubles(string text, bool expected) =>
+        CharDfas.Matches(NumberLanguages.AnyNumber, text).ShouldBe(expected);
 
     private static string Text(decimal value) => value.ToString(CultureInfo.InvariantCulture);
 

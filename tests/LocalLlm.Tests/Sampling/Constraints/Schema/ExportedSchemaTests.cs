@@ -36,8 +36,8 @@ public class ExportedSchemaTests
     public sealed record Address(string Street, int? Number);
 
     public sealed record Person(
-        string Name, Colour Colour, Address Home, List<Address> Others, Dictionary<string, int> Scores, DateTime Born, DateOnly Day, Guid Id, Uri Link,
-        TimeSpan Duration, bool? Flag, char Letter, decimal Money, JsonElement Anything);
+        string Name, Colour Colour, Address Home, List<Address> Others, Dictionary<string, int> Scores, DateTime Born, DateOnly Day, Guid Id,
+        Uri Link, TimeSpan Duration, bool? Flag, char Letter, decimal Money, JsonElement Anything);
 
     public sealed record Tree(string Value, List<Tree> Children);
 
@@ -45,8 +45,10 @@ public class ExportedSchemaTests
 
     [Fact]
     public void Compile_RecordOfEverything_AcceptsWhatIsWritten() => Accepts(new Person(
-        "Ann", Colour.Green, new Address("Elm", null), [new Address("Oak", 3)], new() { ["a"] = 1 }, new DateTime(2024, 2, 29, 1, 2, 3, DateTimeKind.Utc),
-        new DateOnly(2024, 2, 29), Guid.Empty, new Uri("https://example.com/a?b#c"), new TimeSpan(1, 2, 3, 4, 5), null, 'x', 1.50m, JsonElement.Parse("[1]")));
+        "Ann", Colour.Green, new Address("Elm", null), [new Address("Oak", 3)], new() { ["a"] = 1 },
+        new DateTime(2024, 2, 29, 1, 2, 3, DateTimeKind.Utc),
+        new DateOnly(2024, 2, 29), Guid.Empty, new Uri("https://example.com/a?b#c"),
+        new TimeSpan(1, 2, 3, 4, 5), null, 'x', 1.50m, JsonElement.Parse("[1]")));
 
     [Fact]
     public void Compile_RecordOfNumbersAndEnums_SamplesAreReadBack() => SamplesAreRead<Address>();
@@ -88,5 +90,6 @@ public class ExportedSchemaTests
         }
     }
 
-    private static JsonElement SchemaOf<T>() => JsonElement.Parse(JsonSchemaExporter.GetJsonSchemaAsNode(Options, typeof(T), Exporter).ToJsonString());
+    private static JsonElement SchemaOf<T>() =>
+        JsonElement.Parse(JsonSchemaExporter.GetJsonSchemaAsNode(Options, typeof(T), Exporter).ToJsonString());
 }

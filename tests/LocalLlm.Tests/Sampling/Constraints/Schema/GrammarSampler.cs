@@ -153,8 +153,10 @@ internal sealed class GrammarSampler
                 chosen.Add((property.Name, property.Value));
         }
 
-        for (var tries = 0; shape.Classes.Count > 0 && tries < 100 && chosen.Count < max && (chosen.Count < shape.Min || (depth < MaxDepth && random.Next(3) == 0)); tries++)
+        for (var tries = 0; shape.Classes.Count > 0 && tries < 100 && chosen.Count < max; tries++)
         {
+            if (chosen.Count >= shape.Min && (depth >= MaxDepth || random.Next(3) > 0))
+                break;
             var others = shape.Classes[random.Next(shape.Classes.Count)];
             var name = Sample(others.Names, random);
             if (chosen.All(c => c.Name != name))
@@ -165,7 +167,8 @@ internal sealed class GrammarSampler
         text.Append('{').Append(Space());
         for (var i = 0; i < order.Count; i++)
         {
-            text.Append(i == 0 ? "" : ",").Append(Space()).Append(JsonSerializer.Serialize(order[i].Name)).Append(Space()).Append(':').Append(Space());
+            text.Append(i == 0 ? "" : ",").Append(Space()).Append(JsonSerializer.Serialize(order[i].Name)).Append(Space());
+            text.Append(':').Append(Space());
             Write(order[i].Value, text, depth);
             text.Append(Space());
         }

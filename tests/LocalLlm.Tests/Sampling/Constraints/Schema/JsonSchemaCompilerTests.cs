@@ -83,11 +83,12 @@ public class JsonSchemaCompilerTests
     [InlineData("""{"type":"integer","enum":["a","b"]}""", "#", "contradict")]
     [InlineData("""{"type":"object","properties":{"next":{"$ref":"#"}},"required":["next"]}""", "next", "without end")]
     [InlineData("""{"$ref":"#"}""", "#", "itself")]
-    [InlineData("""{"oneOf":[{"type":"object","properties":{"a":{}}},{"type":"string"},{"type":"object","required":["b"]}]}""", "branch 0 and branch 2", "anyOf")]
+    [InlineData("""{"oneOf":[{"type":"object","minProperties":1},{"type":"string"},{"type":"object","required":["b"]}]}""", "branch 0 and branch 2", "anyOf")]
     [InlineData("""{"not":{"required":["a"]}}""", "#/not", "negated")]
     [InlineData("""{"type":"integer","multipleOf":0}""", "#/multipleOf", "above 0")]
     [InlineData("""{"minLength":-1,"required":"a"}""", "#/minLength", "#/required")]
     [InlineData("""{"maxLength":60000}""", "#/maxLength", "50,000")]
+    [InlineData("""{"const":"\ud800"}""", "Unicode", "surrogate")]
     public void Compile_SchemaThatCannotBeEnforced_NamesThePlaces(string schema, string first, string second)
     {
         var error = Should.Throw<ConstraintException>(() => JsonSchemaCompiler.Compile(JsonElement.Parse(schema), "The test's schema"));
@@ -115,6 +116,24 @@ public class JsonSchemaCompilerTests
     [InlineData("""{"enum":["é"]}""", "\"\\u00e9\"", true)]
     public void Compile_OlderDraftsAndAnnotations_AreRead(string schema, string text, bool expected) =>
         GrammarRecognizer.Matches(JsonSchemaCompiler.Compile(JsonElement.Parse(schema), "It"), text).ShouldBe(expected);
+
+    [Fact]
+    public void Compile_EnumOfThousands_IsRead()
+    {
+        var members = Enumerable.Range(0, 3000).Select(i => i % 2 == 0 ? $"{i * 7919}" : $"\"value {i}\"");
+        var node = JsonSchemaCompiler.Compile(JsonElement.Parse($"{{\"enum\":[{string.Join(',', members)}]}}"), "It");
+        GrammarRecognizer.Matches(node, $"{2998 * 7919}").ShouldBeTrue();
+        GrammarRecognizer.Matches(node, "\"value 2999\"").ShouldBeTrue();
+        GrammarRecognizer.Matches(node, "7919").ShouldBeFalse();
+    }
+
+    [Fact]
+    public void Compile_AlternativesThatMultiply_AreAnError()
+    {
+        var dependent = Enumerable.Range(0, 20).Select(i => $"\"a{i}\":[\"b{i}\"]");
+        var schema = JsonElement.Parse($"{{\"dependentRequired\":{{{string.Join(',', dependent)}}}}}");
+        Should.Throw<ConstraintException>(() => JsonSchemaCompiler.Compile(schema, "It")).Message.ShouldContain("500 ways");
+    }
 
     [Fact]
     public void Compile_SchemaNestedTooDeep_IsAnError()

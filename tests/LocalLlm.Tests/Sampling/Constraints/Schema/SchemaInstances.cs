@@ -9,7 +9,10 @@ namespace LocalLlm.Tests.Sampling.Constraints.Schema;
 /// </summary>
 internal sealed class SchemaInstances(JsonElement root, Random random)
 {
-    private static readonly string[] Texts = ["", "a", "ab", "abc", "aab", "bc", "abab", "xyz", "AB-123", "ok", "bb", "é😀", "2024-02-29", "2023-02-29", "a\"\\/\n"];
+    private static readonly string[] Texts =
+    [
+        "", "a", "ab", "abc", "aab", "bc", "abab", "xyz", "AB-123", "ok", "bb", "é😀", "2024-02-29", "2023-02-29", "a\"\\/\n",
+    ];
 
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
@@ -72,7 +75,8 @@ internal sealed class SchemaInstances(JsonElement root, Random random)
                 var array = new JsonArray();
                 for (var count = depth > 4 ? 0 : random.Next(4); count > 0; count--)
                 {
-                    array.Add(schema.TryGetProperty("prefixItems", out var prefix) && array.Count < prefix.GetArrayLength() ? Near(prefix[array.Count], depth + 1)
+                    var isFirst = schema.TryGetProperty("prefixItems", out var prefix) && array.Count < prefix.GetArrayLength();
+                    array.Add(isFirst ? Near(prefix[array.Count], depth + 1)
                         : schema.TryGetProperty("items", out var items) ? Near(items, depth + 1)
                         : Anything(depth + 1));
                 }
@@ -88,7 +92,8 @@ internal sealed class SchemaInstances(JsonElement root, Random random)
         var required = schema.TryGetProperty("required", out var list) ? list.EnumerateArray().Select(r => r.GetString()!).ToList() : [];
         var properties = schema.TryGetProperty("properties", out var named) ? named.EnumerateObject().ToDictionary(p => p.Name, p => p.Value) : [];
         var value = new JsonObject();
-        foreach (var name in required.Union(properties.Keys).Union(random.Next(3) == 0 ? [names[random.Next(names.Count)]] : (string[])[]).OrderBy(_ => random.Next()))
+        var others = random.Next(3) == 0 ? [names[random.Next(names.Count)]] : (string[])[];
+        foreach (var name in required.Union(properties.Keys).Union(others).OrderBy(_ => random.Next()))
         {
             if (random.Next(20) < (required.Contains(name) ? 19 : depth > 4 ? 0 : 10))
                 value[name] = properties.TryGetValue(name, out var inner) ? Near(inner, depth + 1) : OtherProperty(schema, name, depth + 1);
@@ -108,7 +113,8 @@ internal sealed class SchemaInstances(JsonElement root, Random random)
     private JsonNode Number(JsonElement schema, bool isInteger)
     {
         decimal[] bounds = [.. ((string[])["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"])
-            .Where(k => schema.TryGetProperty(k, out var bound) && bound.ValueKind == JsonValueKind.Number).Select(k => schema.GetProperty(k).GetDecimal())];
+            .Where(k => schema.TryGetProperty(k, out var bound) && bound.ValueKind == JsonValueKind.Number)
+            .Select(k => schema.GetProperty(k).GetDecimal())];
         var near = bounds.Length > 0 ? bounds[random.Next(bounds.Length)] : random.Next(-20, 20);
         var value = near + random.Next(-3, 4) * (isInteger ? 1m : ((decimal[])[1m, 0.5m, 0.25m, 0.01m, 0.003m])[random.Next(5)]);
         value *= random.Next(10) == 0 ? 3 : 1;
