@@ -64,6 +64,7 @@ internal sealed class Terminal
     public TerminalMask Mask(int state, bool atBeginning, TokenSet scratch)
     {
         atBeginning &= vocabulary.FirstTrie != vocabulary.Trie;
+        state = Machine!.Representative(state, vocabulary.Trie.MaxDepth);
         if (masks.TryGetValue((state, atBeginning), out var known))
             return known;
         if (maskBytes > MostMaskBytes)

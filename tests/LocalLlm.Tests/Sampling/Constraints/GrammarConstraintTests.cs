@@ -67,6 +67,49 @@ public class GrammarConstraintTests
         masks.ShouldBeGreaterThan(5000);
     }
 
+    [Theory]
+    [InlineData(0, 40)]
+    [InlineData(3, 40)]
+    [InlineData(0, 3)]
+    [InlineData(2, null)]
+    public void Mask_StringsOfALength_LeavesWhatTheLengthLeaves(int min, int? max)
+    {
+        // Tokens of up to 5 characters, with a quote or without; masks of states far from the limits are shared.
+        string[] pieces = ["\"", "a", "é", "ab", "aé😀", "abcde", "ab\"", "abcd\"", "\\n", "a\\n\"", "\"\""];
+        var bytes = pieces.Select(Encoding.UTF8.GetBytes).ToList();
+        bytes.Insert(0, []);
+        var vocabulary = new ConstraintVocabulary([.. bytes.Select(b => (ReadOnlyMemory<byte>)b)], null, [.. bytes.Select(b => b.Length == 0)], [0], bytes.Count);
+        var grammar = CompiledGrammar.Create(new JsonStringNode(CharDfas.OfLength(min, max)), vocabulary);
+        for (var seed = 0; seed < 20; seed++)
+        {
+            var (random, text, constraint) = (new Random(seed), "", grammar.Start());
+            for (var step = 0; step < 60; step++)
+            {
+                var logits = new float[vocabulary.LogitCount];
+                constraint.Mask(logits);
+                for (var id = 1; id < logits.Length; id++)
+                    (logits[id] == 0).ShouldBe(IsBeginning(text + Encoding.UTF8.GetString(bytes[id])), $"'{text}' then '{Encoding.UTF8.GetString(bytes[id])}'");
+                int[] open = [.. Enumerable.Range(1, logits.Length - 1).Where(id => logits[id] == 0 && (random.Next(4) == 0 || !bytes[id].Contains((byte)'"') || text.Length == 0))];
+                if (open.Length == 0)
+                    break;
+                var chosen = open[random.Next(open.Length)];
+                constraint.Accept(chosen);
+                text += Encoding.UTF8.GetString(bytes[chosen]);
+            }
+        }
+
+        bool IsBeginning(string json)
+        {
+            var (at, count) = (1, 0);
+            if (json[0] != '"')
+                return false;
+            for (; at < json.Length && json[at] != '"'; count++)
+                at += json[at] == '\\' || char.IsHighSurrogate(json[at]) ? 2 : 1; // \n, which is not cut in two
+
+            return count <= (max ?? count) && (at == json.Length || (count >= min && at + 1 == json.Length));
+        }
+    }
+
     [Fact]
     public void Accept_WhatTheMaskForbids_IsRefusedAndChangesNothing()
     {

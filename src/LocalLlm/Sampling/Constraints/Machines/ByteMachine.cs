@@ -38,6 +38,9 @@ internal abstract class ByteMachine
     /// </summary>
     public virtual int FreeCharacters(int state) => -1;
 
+    /// <summary>A state from which the same texts of at most so many bytes can follow and end, often this one; states that share it share a mask.</summary>
+    public virtual int Representative(int state, int bytes) => state;
+
     /// <summary>Adds a state.</summary>
     /// <returns>Its number; the first is the start.</returns>
     protected int AddState(bool isAccepting)

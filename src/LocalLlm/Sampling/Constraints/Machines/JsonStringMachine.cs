@@ -19,6 +19,7 @@ internal sealed class JsonStringMachine : ByteMachine<JsonStringState>
 
     private readonly CharDfa value;
     private readonly int[] free; // by state of the value
+    private int roomy = -1; // a state in which nothing but the closing quote matters for as long as a token is
 
     public JsonStringMachine(CharDfa value)
     {
@@ -30,6 +31,30 @@ internal sealed class JsonStringMachine : ByteMachine<JsonStringState>
     /// <inheritdoc/>
     public override int FreeCharacters(int state) =>
         Value(state) is { Phase: JsonStringPhase.Inside, At.Left: 0 } inside ? free[inside.At.State] : -1;
+
+    /// <inheritdoc/>
+    public override int Representative(int state, int bytes)
+    {
+        if (Value(state) is not { Phase: JsonStringPhase.Inside, At.Left: 0 } inside || !IsOpen(inside.At.State, bytes))
+            return state;
+        return roomy >= 0 ? roomy : roomy = state;
+    }
+
+    // Whether the value may end here and after any of so many characters, whatever they are.
+    private bool IsOpen(int state, int characters)
+    {
+        for (; characters > 0; characters--)
+        {
+            var next = TargetOfAny(value, state);
+            if (next == CharDfa.Dead || !value.IsAccepting(state))
+                return false;
+            if (next == state)
+                return true;
+            state = next;
+        }
+
+        return value.IsAccepting(state);
+    }
 
     protected override bool IsAccepting(JsonStringState state) => state.Phase == JsonStringPhase.After;
 
