@@ -87,7 +87,7 @@ public class SchemaGenerationTests
     }
 
     // As the arguments of calls are: random letters would hardly ever spell a name that is required.
-    private static JsonElement Closed(string schema) => JsonSerializer.SerializeToElement(Closed(JsonNode.Parse(schema)!));
+    internal static JsonElement Closed(string schema) => JsonSerializer.SerializeToElement(Closed(JsonNode.Parse(schema)!));
 
     private static JsonNode Closed(JsonNode node)
     {
