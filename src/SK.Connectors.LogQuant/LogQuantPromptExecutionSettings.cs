@@ -156,6 +156,7 @@ public sealed class LogQuantPromptExecutionSettings : PromptExecutionSettings
     /// model itself, before temperature, penalties and constraints.
     /// </summary>
     [JsonPropertyName("logprobs")]
+    [JsonConverter(typeof(OptionalBooleanConverter))]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public bool? Logprobs
     {
@@ -177,7 +178,7 @@ public sealed class LogQuantPromptExecutionSettings : PromptExecutionSettings
     /// <see cref="PromptExecutionSettings.FunctionChoiceBehavior"/> itself; new ones for null.
     /// </summary>
     /// <param name="settings">Settings of any type, or null.</param>
-    /// <exception cref="ArgumentException">A value has the wrong type; the message names it.</exception>
+    /// <exception cref="ArgumentException">A value has the wrong type, or a meaning that is lost on the way; the message names it.</exception>
     public static LogQuantPromptExecutionSettings FromExecutionSettings(PromptExecutionSettings? settings)
     {
         switch (settings)
@@ -199,9 +200,24 @@ public sealed class LogQuantPromptExecutionSettings : PromptExecutionSettings
             throw new ArgumentException($"The settings ({settings.GetType().Name}) cannot be read as {nameof(LogQuantPromptExecutionSettings)}: "
                 + $"the value at '{e.Path}' has the wrong type. {e.Message}", nameof(settings), e);
         }
+        RefuseWhatIsLost(settings, converted);
         // JSON keeps the names of functions only, not the functions.
         converted.FunctionChoiceBehavior = settings.FunctionChoiceBehavior;
         return converted;
+    }
+
+    private static void RefuseWhatIsLost(PromptExecutionSettings settings, LogQuantPromptExecutionSettings converted)
+    {
+        // A format of another vendor's library has no public properties, so that nothing of it is left in JSON.
+        if (converted.ResponseFormat is JsonElement { ValueKind: JsonValueKind.Object } format && !format.EnumerateObject().Any())
+            throw new ArgumentException($"The response_format of the settings ({settings.GetType().Name}) is an object that cannot be read as JSON; "
+                + $"give a JSON schema, a {nameof(Type)} or \"json_object\", or use {nameof(LogQuantPromptExecutionSettings)}.", nameof(settings));
+        if (settings.FunctionChoiceBehavior is null
+            && converted.ExtensionData?.TryGetValue("ToolCallBehavior", out var behavior) is true
+            && behavior is JsonElement { ValueKind: JsonValueKind.Object })
+            throw new ArgumentException($"The settings ({settings.GetType().Name}) have a ToolCallBehavior, which only their own connector knows; "
+                + $"use {nameof(FunctionChoiceBehavior)}, for instance {nameof(FunctionChoiceBehavior)}.{nameof(FunctionChoiceBehavior.Auto)}().",
+                nameof(settings));
     }
 
     /// <inheritdoc/>

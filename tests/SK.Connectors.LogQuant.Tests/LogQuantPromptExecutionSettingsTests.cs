@@ -127,6 +127,36 @@ public sealed class LogQuantPromptExecutionSettingsTests
             ExtensionData = new Dictionary<string, object> { ["top_k"] = "many" },
         })).Message.ShouldContain("top_k");
 
+    [Theory]
+    [InlineData("true", true)]
+    [InlineData("False", false)]
+    public void FromExecutionSettings_SwitchIsText_IsRead(string text, bool expected) =>
+        LogQuantPromptExecutionSettings.FromExecutionSettings(new PromptExecutionSettings
+        {
+            ExtensionData = new Dictionary<string, object> { ["logprobs"] = text, ["top_logprobs"] = "3" },
+        }).ShouldSatisfyAllConditions(s => s.Logprobs.ShouldBe(expected), s => s.TopLogprobs.ShouldBe(3));
+
+    [Fact]
+    public void FromExecutionSettings_SwitchIsNoSwitch_ErrorNamesIt() =>
+        Should.Throw<ArgumentException>(() => LogQuantPromptExecutionSettings.FromExecutionSettings(new PromptExecutionSettings
+        {
+            ExtensionData = new Dictionary<string, object> { ["logprobs"] = "perhaps" },
+        })).Message.ShouldContain("logprobs");
+
+    [Fact]
+    public void FromExecutionSettings_ResponseFormatOfAnotherLibrary_IsNotTakenForAnyJson() =>
+        Should.Throw<ArgumentException>(() => LogQuantPromptExecutionSettings.FromExecutionSettings(new OpenAIPromptExecutionSettings
+        {
+            ResponseFormat = OpenAI.Chat.ChatResponseFormat.CreateJsonObjectFormat(),
+        })).Message.ShouldContain("response_format");
+
+    [Fact]
+    public void FromExecutionSettings_FunctionsOfferedInTheOldWay_AreNotDroppedSilently() =>
+        Should.Throw<ArgumentException>(() => LogQuantPromptExecutionSettings.FromExecutionSettings(new OpenAIPromptExecutionSettings
+        {
+            ToolCallBehavior = ToolCallBehavior.AutoInvokeKernelFunctions,
+        })).Message.ShouldContain("FunctionChoiceBehavior");
+
     [Fact]
     public void Serialize_ResponseFormatIsAType_WritesItsSchema()
     {

@@ -56,6 +56,20 @@ public sealed class LogprobTests
     }
 
     [Fact]
+    public async Task SeveralResults_Logprobs_AreWholeInEach()
+    {
+        await using var engine = new ScriptedEngine(Answer, Answer, Answer, Answer);
+        var service = new LogQuantChatCompletionService(engine);
+        var two = new LogQuantPromptExecutionSettings { Logprobs = true, ResultsPerPrompt = 2 };
+
+        var messages = await service.GetChatMessageContentsAsync(new ChatHistory("Hello"), two);
+        var texts = await ((ITextGenerationService)service).GetTextContentsAsync("Hello", two);
+
+        messages.ShouldAllBe(m => Ids(m.Metadata).SequenceEqual(new[] { 1, 2, 3, 4 }));
+        texts.ShouldAllBe(t => Ids(t.Metadata).SequenceEqual(new[] { 1, 2, 3, 4 }));
+    }
+
+    [Fact]
     public async Task GetChatMessageContents_NotAskedFor_HasNoSuchKey()
     {
         await using var engine = new ScriptedEngine(Script.Text("a"));

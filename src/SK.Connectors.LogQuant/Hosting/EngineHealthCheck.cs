@@ -16,6 +16,8 @@ internal sealed class EngineHealthCheck(ILlmEngine engine, LogQuantHealthOptions
         var data = new Dictionary<string, object> { ["model"] = engine.GetModelId() };
         if (engine is LazyLlmEngine lazy)
         {
+            if (lazy.Gate.IsClosed && lazy.State != EngineState.Disposed)
+                return Result(failure, $"The application is shutting down; {lazy.Gate.Count} requests have still to end, new ones are refused.");
             switch (lazy.State)
             {
                 case EngineState.NotLoaded:

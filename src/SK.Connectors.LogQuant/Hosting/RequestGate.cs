@@ -21,6 +21,16 @@ internal sealed class RequestGate : IDisposable
         }
     }
 
+    /// <summary>Whether nobody is let in any more.</summary>
+    public bool IsClosed
+    {
+        get
+        {
+            lock (_lock)
+                return _isClosed;
+        }
+    }
+
     /// <summary>Cancelled when the requests inside are to give up.</summary>
     public CancellationToken Aborted => _abort.Token;
 

@@ -23,7 +23,7 @@ internal static class ToolMapper
                     + $"({nameof(AIFunctionDeclaration)}, {nameof(AIFunction)}).");
             if (!names.Add(function.Name))
                 throw new ArgumentException($"Two tools are named '{function.Name}'; names must be unique in a request.", nameof(tools));
-            definitions.Add(new ToolDefinition(function.Name, function.Description, Parameters(function.JsonSchema)));
+            definitions.Add(new ToolDefinition(function.Name, function.Description, Parameters(Typed(function))));
         }
 
         if (required is not null && definitions.Count == 0)
@@ -46,6 +46,10 @@ internal static class ToolMapper
         RequiredChatToolMode => ToolChoice.Required,
         _ => ToolChoice.Auto,
     };
+
+    private static JsonElement Typed(AIFunctionDeclaration function) => function is AIFunction { UnderlyingMethod: { } method }
+        ? TypedSchemas.Narrow(function.JsonSchema, method.GetParameters().Select(p => (p.Name ?? "", (Type?)p.ParameterType)))
+        : function.JsonSchema;
 
     /// <summary>A schema of type object; Semantic Kernel writes a function's description under "condition", which is no schema keyword.</summary>
     private static JsonElement Parameters(JsonElement schema)

@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Threading.Channels;
 using Microsoft.Extensions.AI;
 using Microsoft.SemanticKernel;
+using SK.Connectors.LogQuant.Mapping;
 
 namespace SK.Connectors.LogQuant.ToolLoop;
 
@@ -80,6 +81,6 @@ internal static class Candidates
         var updates = Enumerable.Range(0, count).Select(_ => new List<ChatResponseUpdate>()).ToArray();
         await foreach (var (index, update) in StreamAsync(client, messages, options, count, cancellationToken).ConfigureAwait(false))
             updates[index].Add(update);
-        return [.. updates.Select(u => u.ToChatResponse())];
+        return [.. updates.Select(ResponseMapper.Join)];
     }
 }

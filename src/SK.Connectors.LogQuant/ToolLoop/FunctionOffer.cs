@@ -1,7 +1,9 @@
+using System.Text.Json;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging;
 using Microsoft.SemanticKernel;
 using Microsoft.SemanticKernel.ChatCompletion;
+using SK.Connectors.LogQuant.Mapping;
 
 namespace SK.Connectors.LogQuant.ToolLoop;
 
@@ -68,12 +70,15 @@ internal sealed class FunctionOffer
     {
         if (_shown.Count == 0)
             return;
-        options.Tools = [.. _shown.Select(f => AIFunctionFactory.CreateDeclaration(f.Key, f.Value.Description, f.Value.JsonSchema))];
+        options.Tools = [.. _shown.Select(f => AIFunctionFactory.CreateDeclaration(f.Key, f.Value.Description, Schema(f.Value)))];
         options.ToolMode = IsEmpty || Choice == FunctionChoice.None ? ChatToolMode.None
             : Choice == FunctionChoice.Required ? ChatToolMode.RequireAny
             : ChatToolMode.Auto;
         options.AllowMultipleToolCalls = Options.AllowParallelCalls;
     }
+
+    private static JsonElement Schema(KernelFunction function) =>
+        TypedSchemas.Narrow(function.JsonSchema, function.Metadata.Parameters.Select(p => (p.Name, p.ParameterType)));
 
     /// <summary>The function that a name stands for, or null if it was not offered.</summary>
     public KernelFunction? Find(string? pluginName, string functionName) => Find(FunctionNames.Join(pluginName, functionName));

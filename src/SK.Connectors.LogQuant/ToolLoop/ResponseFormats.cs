@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using Microsoft.Extensions.AI;
+using SK.Connectors.LogQuant.Mapping;
 
 namespace SK.Connectors.LogQuant.ToolLoop;
 
@@ -17,6 +18,11 @@ internal static class ResponseFormats
     /// <summary>As strict as a type is: all its properties are written, and no others.</summary>
     private static readonly AIJsonSchemaCreateOptions OfTypes = new()
     {
+        TransformSchemaNode = static (context, schema) =>
+        {
+            TypedSchemas.Narrow(schema, context.TypeInfo.Type);
+            return schema;
+        },
         TransformOptions = new AIJsonSchemaTransformOptions { DisallowAdditionalProperties = true, RequireAllProperties = true },
     };
 

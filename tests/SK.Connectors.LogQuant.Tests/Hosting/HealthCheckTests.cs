@@ -99,6 +99,18 @@ public sealed class HealthCheckTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Check_HostStops_IsUnhealthySinceNewRequestsAreRefused()
+    {
+        await using var services = await LoadedAsync();
+        services.GetRequiredService<EngineRegistry>().Close();
+
+        var entry = await CheckAsync(services);
+
+        entry.Status.ShouldBe(HealthStatus.Unhealthy);
+        entry.Description.ShouldNotBeNull().ShouldContain("shutting down");
+    }
+
+    [Fact]
     public async Task AddLogQuant_ServiceId_NamesTheCheckAndFindsTheEngine()
     {
         var services = new ServiceCollection().AddLogging();

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using System.Xml;
 using LocalLlm.Sampling.Constraints.Automata;
 
 namespace LocalLlm.Tests.Sampling.Constraints.Automata;
@@ -29,7 +30,16 @@ public class StringFormatsTests
     [InlineData("date-time", "2023-02-29T23:59:59Z", false)]
     [InlineData("date-time", "2024-01-01T00:00:00+05:30", true)]
     [InlineData("date-time", "2024-01-01 00:00:00Z", false)]
+    [InlineData("date-time", "2024-01-01T00:00:00.1234567Z", true)]
+    [InlineData("date-time", "2024-01-01T00:00:00.12345678Z", false)]
+    [InlineData("date-time", "2024-01-01T00:00:00+14:00", true)]
+    [InlineData("date-time", "2024-01-01T00:00:00+14:01", false)]
+    [InlineData("date-time", "9999-12-31T23:59:59Z", true)]
+    [InlineData("date-time", "9999-12-31T23:59:59-01:00", false)]
+    [InlineData("date-time", "0001-01-01T00:00:00+01:00", false)]
+    [InlineData("date-time", "9998-12-31T23:59:59-01:00", true)]
     [InlineData("time", "24:00:00Z", false)]
+    [InlineData("time", "23:00:00-15:00", false)]
     [InlineData("duration", "P1Y2M3DT4H5M6S", true)]
     [InlineData("duration", "PT", false)]
     [InlineData("duration", "P2W", true)]
@@ -45,10 +55,22 @@ public class StringFormatsTests
     [InlineData("uri-reference", "/relative?x", true)]
     [InlineData("byte", "AAE=", true)]
     [InlineData("byte", "AAE", false)]
+    [InlineData("byte", "AB==", false)]
+    [InlineData("byte", "Ag==", true)]
     [InlineData("json-pointer", "/a/~1b", true)]
     [InlineData("json-pointer", "a", false)]
     public void Find_Format_IsItsStandard(string format, string text, bool expected) =>
         CharDfas.Matches(StringFormats.Find(format)!, text).ShouldBe(expected);
+
+    [Fact]
+    public void Find_LongestDuration_IsATimeSpan()
+    {
+        const string Longest = "P9999Y99999M999999DT9999999H999999999M999999999S";
+
+        CharDfas.Matches(StringFormats.Find("duration")!, Longest).ShouldBeTrue();
+        XmlConvert.ToTimeSpan(Longest).ShouldBeLessThan(TimeSpan.MaxValue);
+        CharDfas.Matches(StringFormats.Find("duration")!, "P10000Y").ShouldBeFalse();
+    }
 
     [Theory]
     [InlineData("::")]
