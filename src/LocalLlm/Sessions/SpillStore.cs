@@ -34,6 +34,7 @@ internal sealed partial class SpillStore : IDisposable
     private const int MostUnwritten = 8;
 
     private const long IdleBytes = 64L << 20;
+    private static readonly TimeSpan AbandonedAfter = TimeSpan.FromDays(1);
 
     private readonly string directory;
     private readonly long? maxBytes;
@@ -64,6 +65,13 @@ internal sealed partial class SpillStore : IDisposable
         {
             if (TryOpen(path, static (_, header) => header) is { } header)
                 entries.Add(path, new SpilledCache(path, header));
+        }
+
+        // What a process left behind that ended while it wrote; a younger one may be another process's.
+        foreach (var part in Directory.EnumerateFiles(this.directory, $"*{SpillFile.Extension}.*{SpillFile.PartExtension}"))
+        {
+            if (File.GetLastWriteTimeUtc(part) < DateTime.UtcNow - AbandonedAfter)
+                DeleteFile(part);
         }
 
         writer = new Thread(WriteAll) { IsBackground = true, Name = "LocalLlm spill" };

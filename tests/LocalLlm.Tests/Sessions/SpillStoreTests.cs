@@ -249,6 +249,19 @@ public sealed class SpillStoreTests : IDisposable
     }
 
     [Fact]
+    public void Open_HalfWrittenFilesOfYesterday_AreDeleted()
+    {
+        Directory.CreateDirectory(directory);
+        var (old, young) = (Path.Combine(directory, "tokens-1.kvcache.a.part"), Path.Combine(directory, "tokens-2.kvcache.b.part"));
+        File.WriteAllText(old, "x");
+        File.WriteAllText(young, "x");
+        File.SetLastWriteTimeUtc(old, DateTime.UtcNow.AddHours(-25));
+        using var store = Open();
+        Directory.GetFiles(directory).ShouldBe([young]);
+        warnings.Texts.ShouldBeEmpty();
+    }
+
+    [Fact]
     public void Delete_OfOneThatReplacesAFile_DeletesBoth()
     {
         using (var store = Open())
