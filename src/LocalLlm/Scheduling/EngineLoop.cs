@@ -88,7 +88,7 @@ internal sealed partial class EngineLoop : IDisposable
     {
         (this.options, this.forward, this.tokenizer, this.logger) = (options, forward, tokenizer, logger);
         // Two for each conversation: the end of its last prompt and the end of its last turn.
-        Action<RetainedCache>? leaving = options.Spill is { } spill ? entry => spill.Save(entry.Tokens, entry.Cache) : null;
+        Action<RetainedCache>? leaving = options.Spill is { } spill ? entry => _ = spill.Save(entry.Tokens, entry.Cache) : null;
         retained = new PrefixIndex((int)Math.Min(int.MaxValue, 2L * options.RetainedConversations), leaving);
         queue = new SequenceQueue(options.Time);
         memory = new SequenceMemory(options.Pool, retained, options.CreateCache, options.CacheBytes, options.Spill);
@@ -179,7 +179,7 @@ internal sealed partial class EngineLoop : IDisposable
                 if (running.Count > 0)
                     Step();
                 else if (!hasJob)
-                    work.Wait();
+                    AwaitWork();
             }
         }
         catch (Exception e)
@@ -200,6 +200,14 @@ internal sealed partial class EngineLoop : IDisposable
         options.Spill?.Dispose();
         options.Pool.Dispose();
         Count();
+    }
+
+    /// <summary>Waits for something to do. What was signalled while sequences ran is one signal, not as many idle turns of the loop.</summary>
+    private void AwaitWork()
+    {
+        do
+            work.Wait();
+        while (work.CurrentCount > 0);
     }
 
     /// <summary>

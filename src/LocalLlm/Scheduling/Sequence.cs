@@ -95,6 +95,9 @@ internal sealed class Sequence
     /// <summary>The spilled cache that is being read, or was, for this sequence to continue; null if there is none.</summary>
     public SpillReading? Reading { get; set; }
 
+    /// <summary>Where its own cache went when it was preempted; null if it was not, or went nowhere.</summary>
+    public SpilledCache? Spilled { get; set; }
+
     /// <summary>Its number in the order of arrival.</summary>
     public long Arrival { get; set; }
 

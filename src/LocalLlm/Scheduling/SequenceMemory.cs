@@ -25,12 +25,17 @@ internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKv
         var tokens = CollectionsMarshal.AsSpan(sequence.Tokens);
         var target = running.Count == 0 ? sequence.Tokens.Count + 1 : Target(sequence);
         var promised = PromisedBytes(running);
-        if (sequence.Reading is { Content: not null } reading && TryDropFor(promised, () => Math.Max(cacheBytes(reading.Tokens), cacheBytes(target)), null))
+        if (sequence.Reading is { Content: not null } reading && reading.Length > (retained.Find(tokens)?.Length ?? 0)
+            && TryDropFor(promised, () => Math.Max(cacheBytes(reading.Tokens), cacheBytes(target)), null))
         {
             var restored = spill!.Load(reading);
             StopReading(sequence);
             if (restored is not null)
             {
+                // It was there for this alone; the turn's own cache is what others may want.
+                if (sequence.Spilled == reading.Entry)
+                    spill.Delete(reading.Entry);
+                sequence.Spilled = null;
                 Give(sequence, restored, null);
                 return true;
             }
@@ -102,7 +107,7 @@ internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKv
     public void Spill(Sequence sequence)
     {
         if (sequence.Cache is { } cache && cache.Length <= sequence.Tokens.Count)
-            spill?.Save(sequence.Tokens[..cache.Length], cache);
+            sequence.Spilled = spill?.Save(sequence.Tokens[..cache.Length], cache);
     }
 
     /// <summary>Gives up what was read for a sequence.</summary>
@@ -114,6 +119,7 @@ internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKv
 
     private static void Give(Sequence sequence, IKvCache cache, RetainedCache? source)
     {
+        StopReading(sequence); // what was read, and was of no use after all
         (sequence.Cache, sequence.Source) = (cache, source ?? sequence.Source);
         sequence.Start(cache.Length);
     }

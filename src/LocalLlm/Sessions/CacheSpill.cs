@@ -15,13 +15,26 @@ internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKv
     /// <summary>Shorter caches are computed again as fast as they are read.</summary>
     public const int MinTokens = 128;
 
-    /// <summary>Writes a cache that is about to leave memory, unless it is in the directory already.</summary>
+    /// <summary>
+    /// Writes a cache that is about to leave memory, unless it is in the directory already. Whatever goes wrong is logged: its memory is needed,
+    /// and others wait for it.
+    /// </summary>
     /// <param name="tokens">The tokens that it holds.</param>
     /// <param name="cache">The cache.</param>
-    public void Save(IReadOnlyList<int> tokens, IKvCache cache)
+    /// <returns>The entry if it is written; null if it was there, is short, or cannot be written.</returns>
+    public SpilledCache? Save(IReadOnlyList<int> tokens, IKvCache cache)
     {
-        if (tokens.Count >= MinTokens && !store.Contains([.. tokens]))
-            Write([.. tokens], cache, name: null);
+        if (tokens.Count < MinTokens || store.Contains([.. tokens]))
+            return null;
+        try
+        {
+            return Write([.. tokens], cache, name: null);
+        }
+        catch (Exception e)
+        {
+            LogLost(logger, e, tokens.Count);
+            return null;
+        }
     }
 
     /// <summary>Writes a cache under a name.</summary>
@@ -35,7 +48,7 @@ internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKv
     /// <returns>Null if none holds enough more than memory does.</returns>
     public SpillReading? BeginRead(ReadOnlySpan<int> tokens, int held, Action whenDone) =>
         store.Find(tokens[..^1], held + MinTokens, canTruncate) is var (entry, length)
-            ? new SpillReading(entry.Tokens.Length, length, Task.Run(() => Read(entry, whenDone)))
+            ? new SpillReading(entry, length, Task.Run(() => store.Read(entry)), whenDone)
             : null;
 
     /// <summary>Makes a cache of what was read, at the length that was found.</summary>
@@ -85,18 +98,6 @@ internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKv
     /// <summary>Writes what is not written yet, and closes.</summary>
     public void Dispose() => store.Dispose();
 
-    private MemoryStream? Read(SpilledCache entry, Action whenDone)
-    {
-        try
-        {
-            return store.Read(entry);
-        }
-        finally
-        {
-            whenDone();
-        }
-    }
-
     private SpilledCache? Write(int[] tokens, IKvCache cache, string? name)
     {
         if (cache is not ISavableKvCache savable)
@@ -115,21 +116,40 @@ internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKv
         return store.Write(tokens, content, name);
     }
 
+    [LoggerMessage(Level = LogLevel.Warning,
+        Message = "A KV cache of {Tokens} tokens could not be copied for the spill directory; its conversation is computed anew")]
+    private static partial void LogLost(ILogger logger, Exception exception, int tokens);
+
     [LoggerMessage(Level = LogLevel.Warning, Message = "A spilled KV cache of {Tokens} tokens cannot be used; its conversation is computed anew")]
     private static partial void LogUnusable(ILogger logger, Exception exception, int tokens);
 }
 
 /// <summary>A spilled cache that is being read for a sequence.</summary>
-/// <param name="tokens">The tokens that it holds.</param>
-/// <param name="length">The tokens of it that the sequence can use.</param>
-/// <param name="content">Its content, or null if it is gone or damaged.</param>
-internal sealed class SpillReading(int tokens, int length, Task<MemoryStream?> content) : IDisposable
+internal sealed class SpillReading : IDisposable
 {
+    private readonly Task<MemoryStream?> content;
+
+    /// <summary>Follows a read.</summary>
+    /// <param name="entry">The spilled cache.</param>
+    /// <param name="length">The tokens of it that the sequence can use.</param>
+    /// <param name="content">Its content, or null if it is gone or damaged.</param>
+    /// <param name="whenDone">
+    /// Called from another thread once <see cref="IsUnderWay"/> is false: whoever is told, and looks, must not see it under way.
+    /// </param>
+    public SpillReading(SpilledCache entry, int length, Task<MemoryStream?> content, Action whenDone)
+    {
+        (Entry, Length, this.content) = (entry, length, content);
+        content.ContinueWith(_ => whenDone(), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+    }
+
+    /// <summary>The spilled cache.</summary>
+    public SpilledCache Entry { get; }
+
     /// <summary>The tokens of it that the sequence can use.</summary>
-    public int Length => length;
+    public int Length { get; }
 
     /// <summary>The tokens that it holds.</summary>
-    public int Tokens => tokens;
+    public int Tokens => Entry.Tokens.Length;
 
     /// <summary>True while the file is being read.</summary>
     public bool IsUnderWay => !content.IsCompleted;

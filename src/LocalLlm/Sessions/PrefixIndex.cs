@@ -8,7 +8,10 @@ namespace LocalLlm.Sessions;
 /// recently used ones leave first. Owned by the engine thread.
 /// </summary>
 /// <param name="capacity">The most caches.</param>
-/// <param name="leaving">Told of a cache that leaves for want of room, or at the end, before it is disposed of; null for nobody.</param>
+/// <param name="leaving">
+/// Told of a cache that leaves for want of room, or at the end, before it is disposed of, unless one that stays can go back to its tokens; null
+/// for nobody.
+/// </param>
 internal sealed class PrefixIndex(int capacity, Action<RetainedCache>? leaving = null) : IDisposable
 {
     private readonly List<RetainedCache> entries = []; // least recently used first
@@ -86,10 +89,15 @@ internal sealed class PrefixIndex(int capacity, Action<RetainedCache>? leaving =
         var oldest = entries.Find(e => e != kept);
         if (oldest is null)
             return false;
-        leaving?.Invoke(oldest);
+        if (!entries.Exists(e => e != oldest && Covers(e, oldest)))
+            leaving?.Invoke(oldest);
         Drop(oldest);
         return true;
     }
+
+    // True where nothing is lost with the other: this one holds its tokens too, and can go back to them.
+    private static bool Covers(RetainedCache entry, RetainedCache other) => entry.Tokens.Count > other.Tokens.Count
+        && CollectionsMarshal.AsSpan(entry.Tokens).StartsWith(CollectionsMarshal.AsSpan(other.Tokens)) && entry.Cache.CanTruncate(other.Tokens.Count);
 
     /// <summary>Gives up all of them.</summary>
     public void Dispose()

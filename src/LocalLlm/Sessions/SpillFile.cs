@@ -20,6 +20,9 @@ internal static class SpillFile
     /// <summary>The end of a spill file's name.</summary>
     public const string Extension = ".kvcache";
 
+    /// <summary>The end of the name of a file that is being written.</summary>
+    public const string PartExtension = ".part";
+
     private const int Version = 1;
     private const int MaxNameBytes = 4096;
     private const int FixedBytes = 8 + sizeof(int) + SHA256.HashSizeInBytes + sizeof(int) + sizeof(int) + sizeof(long);
@@ -35,7 +38,7 @@ internal static class SpillFile
     /// <exception cref="IOException">It cannot be written; nothing stays behind.</exception>
     public static void Write(string path, SpillHeader header, Stream content)
     {
-        var part = $"{path}.{Guid.NewGuid():N}.part";
+        var part = $"{path}.{Guid.NewGuid():N}{PartExtension}";
         try
         {
             var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, Share = FileShare.None, BufferSize = 0 };

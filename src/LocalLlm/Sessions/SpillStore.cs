@@ -30,14 +30,21 @@ internal sealed class SpilledCache(string path, SpillHeader header)
 /// </summary>
 internal sealed partial class SpillStore : IDisposable
 {
+    /// <summary>Contents that may wait for the writer. They are memory outside of the caches' limit, so more of them wait for the disk.</summary>
+    private const int MostUnwritten = 8;
+
+    private const long IdleBytes = 64L << 20;
+    private static readonly TimeSpan AbandonedAfter = TimeSpan.FromDays(1);
+
     private readonly string directory;
     private readonly long? maxBytes;
     private readonly byte[] fingerprint;
     private readonly ILogger logger;
-    private readonly RecyclableMemoryStreamManager memory = new();
+    // What one content took is kept for the next, but not what a rush of them took.
+    private readonly RecyclableMemoryStreamManager memory = new(new RecyclableMemoryStreamManager.Options { MaximumSmallPoolFreeBytes = IdleBytes });
     private readonly Lock entriesLock = new();
     private readonly Dictionary<string, SpilledCache> entries = new(StringComparer.Ordinal); // by path
-    private readonly BlockingCollection<SpilledCache> unwritten = [];
+    private readonly BlockingCollection<SpilledCache> unwritten = new(MostUnwritten);
     private readonly Thread writer;
 
     /// <summary>Opens a directory, which is made if it is not there, and reads what its files hold.</summary>
@@ -58,6 +65,13 @@ internal sealed partial class SpillStore : IDisposable
         {
             if (TryOpen(path, static (_, header) => header) is { } header)
                 entries.Add(path, new SpilledCache(path, header));
+        }
+
+        // What a process left behind that ended while it wrote; a younger one may be another process's.
+        foreach (var part in Directory.EnumerateFiles(this.directory, $"*{SpillFile.Extension}.*{SpillFile.PartExtension}"))
+        {
+            if (File.GetLastWriteTimeUtc(part) < DateTime.UtcNow - AbandonedAfter)
+                DeleteFile(part);
         }
 
         writer = new Thread(WriteAll) { IsBackground = true, Name = "LocalLlm spill" };
@@ -112,7 +126,10 @@ internal sealed partial class SpillStore : IDisposable
             return entries.GetValueOrDefault(NamedPath(name));
     }
 
-    /// <summary>Takes a cache's content, which is written in the background; until then it is found all the same.</summary>
+    /// <summary>
+    /// Takes a cache's content, which is written in the background; until then it is found all the same. Where too many are unwritten, it waits
+    /// for the disk.
+    /// </summary>
     /// <param name="tokens">The tokens that it holds.</param>
     /// <param name="content">From <see cref="CreateContent"/>; owned by the store from now on.</param>
     /// <param name="name">A name under which it is kept until it is deleted; null for one that may leave.</param>
@@ -142,9 +159,9 @@ internal sealed partial class SpillStore : IDisposable
         {
             if (entry.Unwritten is { } pending)
             {
+                // The position is the writer's, which may be reading at this moment.
                 var copy = memory.GetStream();
-                pending.Position = 0;
-                pending.CopyTo(copy);
+                pending.WriteTo(copy);
                 copy.Position = 0;
                 return copy;
             }
@@ -209,12 +226,19 @@ internal sealed partial class SpillStore : IDisposable
         {
             try
             {
+                if (!IsCurrent(entry))
+                {
+                    Written(entry, isKept: false);
+                    continue;
+                }
+
                 MakeRoom(SpillFile.Bytes(entry.Header), entry.Path);
                 SpillFile.Write(entry.Path, entry.Header, entry.Unwritten!);
                 Written(entry, isKept: true);
             }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            catch (Exception e)
             {
+                // Whatever it was, the next one may succeed, and without this thread none would.
                 LogNotWritten(logger, e, entry.Path, entry.Tokens.Length);
                 Written(entry, isKept: false);
             }
@@ -230,9 +254,16 @@ internal sealed partial class SpillStore : IDisposable
             var isCurrent = entries.GetValueOrDefault(entry.Path) == entry;
             if (isCurrent && !isKept)
                 entries.Remove(entry.Path);
-            else if (!isCurrent && isKept && !entries.ContainsKey(entry.Path))
-                DeleteFile(entry.Path); // deleted meanwhile
+            else if (!isCurrent && !entries.ContainsKey(entry.Path))
+                DeleteFile(entry.Path); // deleted meanwhile, and with it what was there before
         }
+    }
+
+    // False where it was deleted, or another took its place, before it was written.
+    private bool IsCurrent(SpilledCache entry)
+    {
+        lock (entriesLock)
+            return entries.GetValueOrDefault(entry.Path) == entry;
     }
 
     /// <summary>Deletes the least recently used files until so many bytes more fit; those saved under a name stay.</summary>

@@ -90,6 +90,13 @@ internal sealed class WrittenMessages(TextTokenizer tokenizer, long maxTokens)
         var entry = new Entry(prompt, message, [.. sampled]);
         lock (entriesLock)
         {
+            // The same answer once is enough. Calls have ids of their own, by which each is known again.
+            if (message.ToolCalls.Count == 0 && entries.FirstOrDefault(e => IsRepeated(e, entry)) is { } same)
+            {
+                entries.Remove(same);
+                tokens -= same.Tokens;
+            }
+
             entries.AddLast(entry);
             tokens += entry.Tokens;
             while (tokens > maxTokens)
@@ -99,6 +106,10 @@ internal sealed class WrittenMessages(TextTokenizer tokenizer, long maxTokens)
             }
         }
     }
+
+    private static bool IsRepeated(Entry entry, Entry other) => entry.Message.ToolCalls.Count == 0
+        && entry.Prompt.Hash == other.Prompt.Hash && entry.Prompt.Ids.AsSpan().SequenceEqual(other.Prompt.Ids)
+        && entry.Sampled.AsSpan().SequenceEqual(other.Sampled);
 
     /// <summary>The ids up to and with the last answer that is remembered, and the first piece after it.</summary>
     private (List<int> Ids, int FirstPiece) Known(IReadOnlyList<AddedTokenMatcher.Piece> pieces, byte[] bytes, int[] starts, IReadOnlyList<ChatTurn> turns)

@@ -12,23 +12,28 @@ public sealed class ConversationStressTests
     private const int Turns = 3;
 
     [Theory]
-    [InlineData(KvCacheKind.StreamingQuant, AttentionBackend.Cpu, 0)]
-    [InlineData(KvCacheKind.LogQuant, AttentionBackend.Cpu, 4)]
-    [InlineData(KvCacheKind.PartialLogQuant, AttentionBackend.Torch, 4)]
-    [InlineData(KvCacheKind.Dense, AttentionBackend.Cpu, 4)]
-    public async Task Conversations_InTooLittleMemory_EachAnswerIsTheOneAlone(KvCacheKind kind, AttentionBackend backend, int retained)
+    [InlineData(KvCacheKind.StreamingQuant, AttentionBackend.Cpu, 0, false)]
+    [InlineData(KvCacheKind.LogQuant, AttentionBackend.Cpu, 4, false)]
+    [InlineData(KvCacheKind.PartialLogQuant, AttentionBackend.Torch, 4, false)]
+    [InlineData(KvCacheKind.Dense, AttentionBackend.Cpu, 4, false)]
+    [InlineData(KvCacheKind.StreamingQuant, AttentionBackend.Cpu, 4, true)]
+    [InlineData(KvCacheKind.HuggingFaceKivi, AttentionBackend.Torch, 4, true)]
+    [InlineData(KvCacheKind.Dense, AttentionBackend.Cpu, 4, true)]
+    public async Task Conversations_InTooLittleMemory_EachAnswerIsTheOneAlone(KvCacheKind kind, AttentionBackend backend, int retained, bool spills)
     {
+        var directory = spills ? Directory.CreateTempSubdirectory("spill-stress-").FullName : null;
         using var model = new ModelLoop(backend, WeightType.Float32, kernelsForPrompts: true);
         var cache = new KvCacheOptions { Kind = kind, Window = 32, RetainedConversations = retained };
         var memory = 5 * new KvCacheFactory(cache, model.Shape).PeakBytesFor(220);
-        var (loop, pool) = model.Start(cache, memory, maxSequences: 12, prefillChunk: 64);
+        var firstTokens = spills ? 110 : 20;
+        var (loop, pool) = model.Start(cache, memory, maxSequences: 12, prefillChunk: 64, spillDirectory: directory);
         var answers = new ConcurrentBag<(int[] Prompt, string Text)>();
         using (loop)
         {
             await Task.WhenAll(Enumerable.Range(0, Conversations).Select(async c =>
             {
                 var random = new Random(c);
-                var history = Tokens(random, 20 + random.Next(60));
+                var history = Tokens(random, firstTokens + random.Next(60));
                 for (var turn = 0; turn < Turns; turn++)
                 {
                     var sequence = model.Sequence([.. history], 5 + random.Next(30), priority: random.Next(3));
@@ -62,6 +67,11 @@ public sealed class ConversationStressTests
         (pool.UsedBytes, pool.IdleBytes).ShouldBe((0, 0));
         answers.Count.ShouldBeGreaterThan(Conversations);
         await CompareAlone(model, cache with { RetainedConversations = 0 }, answers, isExact: retained == 0);
+        if (directory is not null)
+        {
+            Directory.GetFiles(directory).ShouldNotBeEmpty();
+            Directory.Delete(directory, recursive: true);
+        }
     }
 
     [Fact]

@@ -4,6 +4,7 @@ using LocalLlm.Sampling;
 using LocalLlm.Sampling.Constraints;
 using LocalLlm.Sampling.Constraints.Automata;
 using LocalLlm.Scheduling;
+using LocalLlm.Sessions;
 using LocalLlm.Tokenization;
 using Microsoft.Extensions.Logging.Abstractions;
 using static TorchSharp.torch;
@@ -328,7 +329,7 @@ public sealed partial class EngineLoopTests : IDisposable
     }
 
     private EngineLoop Loop(int maxSequences = 4, int prefillChunk = 8, int retained = 2, long? memoryBytes = null, int maxQueued = int.MaxValue,
-        TimeSpan? maxQueueTime = null, TimeProvider? time = null)
+        TimeSpan? maxQueueTime = null, TimeProvider? time = null, string? spillDirectory = null)
     {
         census = new FakeCache.Census(memoryBytes);
         return new EngineLoop(new EngineLoopOptions
@@ -345,6 +346,9 @@ public sealed partial class EngineLoopTests : IDisposable
             KeepPromptEnds = truncatableFrom > 0,
             KvBytesPerTokenFp16 = 2,
             Device = CPU,
+            Spill = spillDirectory is null ? null : new CacheSpill(
+                new SpillStore(spillDirectory, null, new byte[32], NullLogger.Instance),
+                (content, tokens) => FakeCache.Load(census, truncatableFrom, content, tokens), (tokens, length) => length >= truncatableFrom, NullLogger.Instance),
         },
         batch =>
         {

@@ -10,7 +10,7 @@ namespace LocalLlm.Tests.Scheduling;
 /// A cache that only counts, and knows how many of its kind are alive. It takes blocks of tokens from the census's pool; forks share them, and copy the last one
 /// before they write to it.
 /// </summary>
-internal sealed class FakeCache : IKvCache
+internal sealed class FakeCache : ISavableKvCache
 {
     /// <summary>What every append ends in.</summary>
     public const string Refusal = "A key is not a number.";
@@ -34,6 +34,21 @@ internal sealed class FakeCache : IKvCache
 
     /// <summary>Bytes of a cache of so many tokens: 1 a token, whole blocks.</summary>
     public static long BytesFor(int tokens) => Blocks(tokens) * Census.BlockTokens;
+
+    /// <summary>Reads what <see cref="Save"/> wrote.</summary>
+    public static FakeCache Load(Census census, int truncatableFrom, Stream content, int tokens)
+    {
+        var cache = new FakeCache(census, truncatableFrom);
+        cache.Reserve(new CacheReader(content).ReadNumber("length", tokens, tokens));
+        cache.Length = tokens;
+        return cache;
+    }
+
+    public void Save(CacheWriter writer)
+    {
+        census.Saving(Length);
+        writer.Write(Length);
+    }
 
     public AppendPlan PlanAppend(int count) => new(Length, count, [new AppendSegment(0, count)]);
 
@@ -138,6 +153,9 @@ internal sealed class FakeCache : IKvCache
         }
 
         public KvPool Pool { get; }
+
+        /// <summary>Called before a cache of a length is saved.</summary>
+        public Action<int> Saving { get; set; } = _ => { };
 
         /// <summary>Units that are allocated.</summary>
         public int Units => units;

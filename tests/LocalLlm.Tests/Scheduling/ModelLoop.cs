@@ -8,6 +8,7 @@ using LocalLlm.Loading;
 using LocalLlm.Models;
 using LocalLlm.Sampling;
 using LocalLlm.Scheduling;
+using LocalLlm.Sessions;
 using LocalLlm.Tests.Loading;
 using LocalLlm.Tests.Models;
 using LocalLlm.Tokenization;
@@ -51,7 +52,8 @@ internal sealed class ModelLoop : IDisposable
     public KvShape Shape => ModelRun.Shape(model);
 
     /// <summary>A loop with a pool of its own.</summary>
-    public (EngineLoop Loop, KvPool Pool) Start(KvCacheOptions cache, long? memoryBytes, int maxSequences, int prefillChunk, Action<StepBatch, Tensor>? observe = null)
+    public (EngineLoop Loop, KvPool Pool) Start(KvCacheOptions cache, long? memoryBytes, int maxSequences, int prefillChunk, Action<StepBatch, Tensor>? observe = null,
+        string? spillDirectory = null)
     {
         var pool = new KvPool(memoryBytes);
         var caches = new KvCacheFactory(cache, Shape, useKernels, pool);
@@ -68,6 +70,8 @@ internal sealed class ModelLoop : IDisposable
                 KeepPromptEnds = cache.Kind != KvCacheKind.Dense,
                 KvBytesPerTokenFp16 = Shape.TokenBytesFp16,
                 Device = CPU,
+                Spill = spillDirectory is null ? null : new CacheSpill(
+                    new SpillStore(spillDirectory, null, new byte[32], NullLogger.Instance), caches.Load, caches.CanTruncate, NullLogger.Instance),
             },
             batch =>
             {

@@ -45,6 +45,20 @@ public sealed class PrefixIndexTests
     }
 
     [Fact]
+    public void DropOldest_OneThatStaysHoldsItsTokens_IsNotTold()
+    {
+        var told = new List<int>();
+        using (var index = new PrefixIndex(9, entry => told.Add(entry.Tokens.Count)))
+        {
+            Retain(index, [1, 2, 3]);
+            Retain(index, [1, 2, 3, 4], truncatableFrom: 3);
+            Retain(index, [1, 2, 3, 4, 5, 6], truncatableFrom: 5);
+        }
+
+        told.ShouldBe([4, 6]); // 3 is the beginning of 4, which the last one cannot go back to
+    }
+
+    [Fact]
     public void Lend_NothingInCommon_IsNull()
     {
         using var index = new PrefixIndex(4);

@@ -220,6 +220,90 @@ public sealed class SpillStoreTests : IDisposable
         }, TestContext.Current.CancellationToken)));
     }
 
+    [Fact]
+    public void Read_WhileItIsBeingWritten_BothSeeTheWholeContent()
+    {
+        var bytes = new byte[8 << 20];
+        new Random(1).NextBytes(bytes);
+        using (var store = Open())
+        {
+            for (var i = 0; i < 12; i++)
+            {
+                var content = store.CreateContent();
+                content.Write(bytes);
+                var entry = store.Write([i], content).ShouldNotBeNull();
+                for (var read = 0; read < 4; read++)
+                {
+                    using var copy = store.Read(entry).ShouldNotBeNull();
+                    copy.ToArray().AsSpan().SequenceEqual(bytes).ShouldBeTrue();
+                }
+            }
+        }
+
+        using var again = Open();
+        for (var i = 0; i < 12; i++)
+        {
+            using var copy = again.Read(again.Find([i]).ShouldNotBeNull().Entry).ShouldNotBeNull();
+            copy.ToArray().AsSpan().SequenceEqual(bytes).ShouldBeTrue();
+        }
+    }
+
+    [Fact]
+    public void Open_HalfWrittenFilesOfYesterday_AreDeleted()
+    {
+        Directory.CreateDirectory(directory);
+        var (old, young) = (Path.Combine(directory, "tokens-1.kvcache.a.part"), Path.Combine(directory, "tokens-2.kvcache.b.part"));
+        File.WriteAllText(old, "x");
+        File.WriteAllText(young, "x");
+        File.SetLastWriteTimeUtc(old, DateTime.UtcNow.AddHours(-25));
+        using var store = Open();
+        Directory.GetFiles(directory).ShouldBe([young]);
+        warnings.Texts.ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void Delete_OfOneThatReplacesAFile_DeletesBoth()
+    {
+        using (var store = Open())
+            Write(store, "old", [1], name: "a");
+        using (var store = Open())
+        {
+            Write(store, new string('x', 1 << 20), 9);
+            Write(store, "new", [1], name: "a");
+            store.Delete(store.Find("a")!);
+        }
+
+        using var again = Open();
+        again.Find("a").ShouldBeNull();
+        again.Count.ShouldBe(1);
+    }
+
+    [Fact]
+    public void Reading_WhoeverIsToldThatItIsDone_FindsItDone()
+    {
+        using var store = Open();
+        Write(store, "x", [.. Enumerable.Range(0, 200)]);
+        var spill = new CacheSpill(store, (_, _) => throw new InvalidOperationException(), (_, _) => false, warnings);
+        for (var i = 0; i < 200; i++)
+        {
+            using var made = new ManualResetEventSlim();
+            using var done = new ManualResetEventSlim();
+            SpillReading? reading = null;
+            var underWay = true;
+            reading = spill.BeginRead([.. Enumerable.Range(0, 201)], 0, () =>
+            {
+                made.Wait();
+                underWay = reading!.IsUnderWay;
+                done.Set();
+            });
+            made.Set();
+            done.Wait(TimeSpan.FromSeconds(30)).ShouldBeTrue();
+            underWay.ShouldBeFalse();
+            reading.ShouldNotBeNull().Content.ShouldNotBeNull();
+            reading.Dispose();
+        }
+    }
+
     private SpillStore Open(long? maxBytes = null, byte[]? fingerprint = null) => new(directory, maxBytes, fingerprint ?? Ours, warnings);
 
     private static void Write(SpillStore store, string content, params int[] tokens) => Write(store, content, tokens, name: null);

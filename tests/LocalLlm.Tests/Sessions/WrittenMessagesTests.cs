@@ -34,6 +34,17 @@ public class WrittenMessagesTests
     }
 
     [Fact]
+    public void Remember_TheSameAnswerAgain_IsHeldOnce()
+    {
+        var first = new[] { User("Count.") };
+        for (var i = 0; i < 3; i++)
+            messages.Remember(messages.Encode(Render(first), first), Letters("Twelve valves."), new WrittenMessage("Twelve valves.", "", []));
+        messages.Remember(messages.Encode(Render(first), first), Letters("Ten."), new WrittenMessage("Ten.", "", []));
+
+        messages.Count.ShouldBe(2);
+    }
+
+    [Fact]
     public void Encode_ACallThatTheTemplateSpellsInAnotherWay_IsPutInAsItWasWritten()
     {
         var first = new[] { User("Order.") };
