@@ -175,7 +175,7 @@ internal sealed partial class SpillStore : IDisposable
             try
             {
                 SpillFile.ReadContent(file, header, content);
-                File.SetLastWriteTimeUtc(entry.Path, DateTime.UtcNow); // the time by which the least recently used is found
+                Touch(entry.Path);
                 return content;
             }
             catch
@@ -328,6 +328,19 @@ internal sealed partial class SpillStore : IDisposable
         }
     }
 
+    /// <summary>Sets the time by which the least recently used file is found; where that cannot be set, the file is as good as before.</summary>
+    private void Touch(string path)
+    {
+        try
+        {
+            File.SetLastWriteTimeUtc(path, DateTime.UtcNow);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            LogNotTouched(logger, e, path);
+        }
+    }
+
     private void DeleteFile(string path)
     {
         try
@@ -348,6 +361,9 @@ internal sealed partial class SpillStore : IDisposable
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "The KV cache of {Tokens} tokens could not be written to {Path}; its conversation will be computed anew")]
     private static partial void LogNotWritten(ILogger logger, Exception exception, string path, int tokens);
+
+    [LoggerMessage(Level = LogLevel.Debug, Message = "The spilled KV cache {Path} cannot be marked as used")]
+    private static partial void LogNotTouched(ILogger logger, Exception exception, string path);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "The spilled KV cache {Path} cannot be deleted")]
     private static partial void LogNotDeleted(ILogger logger, Exception exception, string path);
