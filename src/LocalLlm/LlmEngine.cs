@@ -31,12 +31,15 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
     private readonly EngineLoop loop;
     private readonly PromptEncoder prompts;
     private readonly TextEmbedder embedder;
+    private readonly CacheSpill? spill; // the loop's to dispose of
+    private readonly int retainedConversations;
     private int isDisposed;
 
     private LlmEngine(LlmModelInfo info, DecoderModel model, WorkerTeam? team, IDisposable? attention, EngineLoop loop, PromptEncoder prompts,
-        TextEmbedder embedder)
+        TextEmbedder embedder, CacheSpill? spill, int retainedConversations)
     {
-        (Model, this.model, this.team, this.attention, this.loop, this.prompts, this.embedder) = (info, model, team, attention, loop, prompts, embedder);
+        (Model, this.model, this.team, this.attention, this.loop, this.prompts) = (info, model, team, attention, loop, prompts);
+        (this.embedder, this.spill, this.retainedConversations) = (embedder, spill, retainedConversations);
     }
 
     /// <inheritdoc/>
@@ -146,7 +149,7 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
                 Device = model.Device,
             },
             config.HiddenSize, info.ContextTokens, config.VocabSize);
-        return new LlmEngine(info, model, team, attention as IDisposable, loop, prompts, embedder);
+        return new LlmEngine(info, model, team, attention as IDisposable, loop, prompts, embedder, spill, options.KvCache.RetainedConversations);
     }
 
     private static CacheSpill? OpenSpill(KvCacheOptions options, ModelFolder folder, KvCacheFactory caches, LlmModelInfo info, ILogger logger)

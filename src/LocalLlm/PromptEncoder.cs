@@ -50,14 +50,10 @@ internal sealed class PromptEncoder(
     {
         Check(request);
         var sampling = SamplingSettings.Resolve(request.Sampling, modelSampling);
-        var (conversation, rendered) = request.Prompt is null ? EncodeTurns(request) : (null, null);
+        var (conversation, rendered) = request.Prompt is null ? EncodeTurns(request, addGenerationPrompt: true) : (null, null);
         var ids = conversation?.Ids ?? EncodeText(request.Prompt!);
         var parser = rendered?.Parser;
-        if (ids.FirstOrDefault(id => id >= vocabularySize, -1) is >= 0 and var unknown)
-            throw new LocalLlmException($"The tokenizer gives token {unknown} ('{tokenizer.TokenText(unknown)}'), but the model has embeddings for {vocabularySize} tokens only: "
-                + "its tokenizer files belong to another model.");
-        if (ids.Length >= contextTokens)
-            throw new ContextLengthException(ids.Length, contextTokens);
+        CheckIds(ids);
         var maxTokens = MemoryFit.MaxTokens(caches.PeakBytesFor, memoryBytes, ids.Length, contextTokens - ids.Length, request.MaxTokens);
 
         return new EncodedPrompt(
@@ -75,6 +71,41 @@ internal sealed class PromptEncoder(
                 VisibleSpecialIds = (parser?.ControlMarkers ?? []).Select(m => tokenizer.TryGetId(m, out var id) ? id : -1).Where(id => id >= 0).ToHashSet(),
             },
             parser, conversation);
+    }
+
+    /// <summary>Encodes a conversation up to its last turn, to be computed and not answered.</summary>
+    /// <inheritdoc cref="Encode" path="/exception"/>
+    public SequenceRequest EncodeConversation(GenerationRequest request)
+    {
+        Check(request);
+        return EncodeTokens(request.Prompt is null ? EncodeTurns(request, addGenerationPrompt: false).Prompt.Ids : EncodeText(request.Prompt));
+    }
+
+    /// <summary>Tokens that are to be computed and not answered.</summary>
+    /// <exception cref="ContextLengthException">They do not fit.</exception>
+    public SequenceRequest EncodeTokens(int[] ids)
+    {
+        CheckIds(ids);
+        _ = MemoryFit.MaxTokens(caches.PeakBytesFor, memoryBytes, ids.Length, contextTokens - ids.Length, wanted: null);
+        return new SequenceRequest
+        {
+            PromptIds = ids,
+            ContinuesText = true,
+            MaxTokens = 0,
+            Sampling = SamplingSettings.Resolve(new SamplingOptions { Temperature = 0 }, modelSampling),
+            StopSequences = [],
+            EndIds = endIds,
+            VisibleSpecialIds = new HashSet<int>(),
+        };
+    }
+
+    private void CheckIds(int[] ids)
+    {
+        if (ids.FirstOrDefault(id => id >= vocabularySize, -1) is >= 0 and var unknown)
+            throw new LocalLlmException($"The tokenizer gives token {unknown} ('{tokenizer.TokenText(unknown)}'), but the model has embeddings for {vocabularySize} tokens only: "
+                + "its tokenizer files belong to another model.");
+        if (ids.Length >= contextTokens)
+            throw new ContextLengthException(ids.Length, contextTokens);
     }
 
     private static void Check(GenerationRequest request)
@@ -127,13 +158,13 @@ internal sealed class PromptEncoder(
         });
     }
 
-    private (KnownPrompt Prompt, RenderedChat Rendered) EncodeTurns(GenerationRequest request)
+    private (KnownPrompt Prompt, RenderedChat Rendered) EncodeTurns(GenerationRequest request, bool addGenerationPrompt)
     {
         if (chat is null)
             throw new ChatTemplateException("The model folder has no chat template, so a conversation cannot be rendered. Add chat_template.jinja to it, or "
                 + "\"chat_template\" to tokenizer_config.json, or use a raw Prompt.");
         var turns = written.WithReasoning(request.Turns);
-        var rendered = chat.Render(request with { Turns = turns }, time);
+        var rendered = chat.Render(request with { Turns = turns }, time, addGenerationPrompt);
         var prompt = written.Encode(rendered.Segments, turns);
         return prompt.Ids.Length > 0 ? (prompt, rendered) : throw new ChatTemplateException("The chat template rendered an empty prompt for this conversation.");
     }

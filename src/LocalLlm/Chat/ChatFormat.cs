@@ -51,14 +51,14 @@ internal sealed class ChatFormat
 
     /// <summary>Renders a conversation up to where the assistant's next answer begins.</summary>
     /// <exception cref="ChatTemplateException">The template refused the conversation, failed, or shows no tools though there are some.</exception>
-    public RenderedChat Render(GenerationRequest request, TimeProvider time)
+    public RenderedChat Render(GenerationRequest request, TimeProvider time, bool addGenerationPrompt = true)
     {
         var hasTools = request.Tools.Count > 0;
         var chosen = hasTools ? toolTemplate : template;
         if (hasTools && !chosen.Source.Contains("tools", StringComparison.Ordinal))
             throw new ChatTemplateException($"The request has {request.Tools.Count} tools, but the model's chat template knows no tools, so the model would never see them. "
                 + "Send none, or give the model a template that renders them (chat_template.jinja in its folder).");
-        var segments = chosen.Render(request.Turns, request.Tools, addGenerationPrompt: true, request.TemplateVariables, time);
+        var segments = chosen.Render(request.Turns, request.Tools, addGenerationPrompt, request.TemplateVariables, time);
         // Where no tool can be called, nothing is a call.
         var choice = request.ToolChoice;
         var names = request.Tools.Select(t => t.Name)

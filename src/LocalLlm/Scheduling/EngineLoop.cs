@@ -260,6 +260,8 @@ internal sealed partial class EngineLoop : IDisposable
             queue.Remove(next);
             running.Add(next);
             Volatile.Write(ref runningCount, running.Count);
+            if (next.Request.MaxTokens == 0 && next.PendingTokens == 0)
+                Finish(next, FinishReason.Length);
         }
         catch (Exception e)
         {
@@ -397,24 +399,35 @@ internal sealed partial class EngineLoop : IDisposable
     {
         try
         {
+            if (sequence.Request.MaxTokens == 0)
+            {
+                Finish(sequence, FinishReason.Length);
+                return;
+            }
+
             if (options.KeepPromptEnds && options.RetainedConversations > 0 && sequence.SampledTokens == 0 && memory.TryFork(sequence.Cache!) is { } copy)
                 sequence.PromptEnd = retained.Retain([.. sequence.Tokens], copy);
             var end = sequence.SampleNext(logits, tokenizer);
             counters.CountToken();
             if (end is { } reason)
-            {
-                // Whoever reads the end finds the sequence's memory and its place in the queue free.
-                var (bytes, tokens) = (sequence.Cache!.Bytes, sequence.Cache.Length);
-                RetainTurn(sequence);
-                Remove(sequence);
-                sequence.Complete(reason, bytes, options.KvBytesPerTokenFp16 * tokens);
-            }
+                Finish(sequence, reason);
         }
         catch (Exception e)
         {
             LogSequenceFailed(logger, e);
             End(sequence, Failure(e));
         }
+    }
+
+    private void Finish(Sequence sequence, FinishReason reason)
+    {
+        // Whoever reads the end finds the sequence's memory and its place in the queue free.
+        var (bytes, tokens) = (sequence.Cache!.Bytes, sequence.Cache.Length);
+        if (sequence.Request.SaveName is { } name)
+            sequence.Saved = options.Spill!.Save(sequence.Tokens, sequence.Cache, name);
+        RetainTurn(sequence);
+        Remove(sequence);
+        sequence.Complete(reason, bytes, options.KvBytesPerTokenFp16 * tokens);
     }
 
     /// <summary>Hands the finished sequence's cache to the index; it takes the place of the turn that it continued.</summary>

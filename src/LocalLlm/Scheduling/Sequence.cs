@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using System.Threading.Channels;
 using LocalLlm.KvCache;
 using LocalLlm.Sampling;
@@ -17,8 +18,11 @@ internal sealed record SequenceRequest
     /// <summary>True where the output goes on with the prompt's text; false where it is a text of its own, which does not begin with a space.</summary>
     public required bool ContinuesText { get; init; }
 
-    /// <summary>The most tokens to sample, at least 1; prompt and output fit the context.</summary>
+    /// <summary>The most tokens to sample; prompt and output fit the context. With 0 the prompt is computed and its cache retained, and that is all.</summary>
     public required int MaxTokens { get; init; }
+
+    /// <summary>The name under which the prompt's cache is saved, where nothing is sampled; null to save none.</summary>
+    public string? SaveName { get; init; }
 
     /// <summary>Who goes first: higher numbers before lower ones.</summary>
     public int Priority { get; init; }
@@ -97,6 +101,12 @@ internal sealed class Sequence
 
     /// <summary>Where its own cache went when it was preempted; null if it was not, or went nowhere.</summary>
     public SpilledCache? Spilled { get; set; }
+
+    /// <summary>The file to which <see cref="SequenceRequest.SaveName"/> leads, once it has ended.</summary>
+    public SpilledCache? Saved { get; set; }
+
+    /// <summary>The tokens of which a cache may hold all: where something is to be sampled, the last is left to compute, for its logits.</summary>
+    public ReadOnlySpan<int> Continuable => CollectionsMarshal.AsSpan(Tokens)[..^(Request.MaxTokens == 0 ? 0 : 1)];
 
     /// <summary>Its number in the order of arrival.</summary>
     public long Arrival { get; set; }

@@ -22,7 +22,7 @@ internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKv
     /// <returns>False if there is no room; then nothing has changed.</returns>
     public bool TryStart(Sequence sequence, IReadOnlyList<Sequence> running)
     {
-        var tokens = CollectionsMarshal.AsSpan(sequence.Tokens);
+        var tokens = sequence.Continuable;
         var target = running.Count == 0 ? sequence.Tokens.Count + 1 : Target(sequence);
         var promised = PromisedBytes(running);
         if (sequence.Reading is { Content: not null } reading && reading.Length > (retained.Find(tokens)?.Length ?? 0)
@@ -98,7 +98,7 @@ internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKv
     {
         if (spill is null)
             return false;
-        var tokens = CollectionsMarshal.AsSpan(sequence.Tokens);
+        var tokens = sequence.Continuable;
         sequence.Reading ??= spill.BeginRead(tokens, retained.Find(tokens)?.Length ?? 0, whenDone);
         return sequence.Reading?.IsUnderWay == true;
     }

@@ -37,17 +37,20 @@ internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKv
         }
     }
 
-    /// <summary>Writes a cache under a name.</summary>
-    /// <returns>False if it cannot be written, or does not fit the directory.</returns>
-    public bool Save(int[] tokens, IKvCache cache, string name) => Write(tokens, cache, name) is not null;
+    /// <summary>Begins to write a cache under a name.</summary>
+    /// <exception cref="LocalLlmException">It is larger than all files may be together, or of a kind that cannot be saved.</exception>
+    public SpilledCache Save(IReadOnlyList<int> tokens, IKvCache cache, string name) => Write([.. tokens], cache, name)
+        ?? throw new LocalLlmException(cache is ISavableKvCache
+            ? $"The KV cache of {tokens.Count:N0} tokens takes {cache.Bytes:N0} bytes, more than KvCache.SpillBytes lets all files take together. Raise it to save the conversation."
+            : "A KV cache of this kind cannot be saved.");
 
-    /// <summary>Begins to read the spilled cache that holds the longest beginning of a prompt.</summary>
-    /// <param name="tokens">The prompt's tokens.</param>
-    /// <param name="held">Tokens of it that a cache in memory holds.</param>
+    /// <summary>Begins to read the spilled cache that holds the longest beginning of some tokens.</summary>
+    /// <param name="tokens">Tokens to continue.</param>
+    /// <param name="held">Tokens of them that a cache in memory holds.</param>
     /// <param name="whenDone">Called from another thread once the file is read.</param>
     /// <returns>Null if none holds enough more than memory does.</returns>
     public SpillReading? BeginRead(ReadOnlySpan<int> tokens, int held, Action whenDone) =>
-        store.Find(tokens[..^1], held + MinTokens, canTruncate) is var (entry, length)
+        store.Find(tokens, held + MinTokens, canTruncate) is var (entry, length)
             ? new SpillReading(entry, length, Task.Run(() => store.Read(entry)), whenDone)
             : null;
 
@@ -85,6 +88,9 @@ internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKv
             return null;
         }
     }
+
+    /// <inheritdoc cref="SpillStore.Named"/>
+    public IReadOnlyList<SpilledCache> Named() => store.Named();
 
     /// <inheritdoc cref="SpillStore.Find(string)"/>
     public SpilledCache? Find(string name) => store.Find(name);

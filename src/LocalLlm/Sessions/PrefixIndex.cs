@@ -26,8 +26,7 @@ internal sealed class PrefixIndex(int capacity, Action<RetainedCache>? leaving =
     public long Bytes => Caches.SelectMany(c => c.Units).Distinct().Sum(u => u.Bytes);
 
     /// <summary>
-    /// Finds the retained cache that holds the longest beginning of <paramref name="tokens"/>, which then counts as used. At least the last token is left to
-    /// compute, for its logits.
+    /// Finds the retained cache that holds the longest beginning of <paramref name="tokens"/>, which then counts as used.
     /// </summary>
     /// <returns>The entry and the length to go back to; null if no retained cache has a common beginning that it can go back to.</returns>
     public (RetainedCache Entry, int Length)? Find(ReadOnlySpan<int> tokens)
@@ -36,7 +35,7 @@ internal sealed class PrefixIndex(int capacity, Action<RetainedCache>? leaving =
         var bestLength = 0;
         foreach (var entry in entries)
         {
-            var common = Math.Min(tokens[..^1].CommonPrefixLength(CollectionsMarshal.AsSpan(entry.Tokens)), entry.Cache.Length);
+            var common = Math.Min(tokens.CommonPrefixLength(CollectionsMarshal.AsSpan(entry.Tokens)), entry.Cache.Length);
             if (common > bestLength && entry.Cache.CanTruncate(common))
                 (best, bestLength) = (entry, common);
         }
@@ -47,12 +46,6 @@ internal sealed class PrefixIndex(int capacity, Action<RetainedCache>? leaving =
         entries.Add(best);
         return (best, bestLength);
     }
-
-    /// <summary>Lends a fork of the cache that <see cref="Find"/> finds.</summary>
-    /// <returns>The fork, owned by the caller, and the entry it came from; null if there is none.</returns>
-    /// <exception cref="KvMemoryException">The pool has no room for the fork.</exception>
-    public (IKvCache Cache, RetainedCache Source)? Lend(ReadOnlySpan<int> tokens) =>
-        Find(tokens) is var (entry, length) ? (entry.Cache.Fork(length), entry) : null;
 
     /// <summary>Hands a retained cache itself over; the index has it no more.</summary>
     public void Take(RetainedCache entry) => entries.Remove(entry);

@@ -24,12 +24,17 @@ internal static class SpillFile
     public const string PartExtension = ".part";
 
     private const int Version = 1;
-    private const int MaxNameBytes = 4096;
+    /// <summary>The most bytes of a name.</summary>
+    public const int MaxNameBytes = 4096;
+
     private const int FixedBytes = 8 + sizeof(int) + SHA256.HashSizeInBytes + sizeof(int) + sizeof(int) + sizeof(long);
     private static ReadOnlySpan<byte> Magic => "LQKVFILE"u8;
 
     /// <summary>Bytes of a file.</summary>
     public static long Bytes(SpillHeader header) => HeaderBytes(header) + header.ContentBytes + SHA256.HashSizeInBytes;
+
+    /// <summary>Bytes of a name.</summary>
+    public static int NameBytes(string name) => Encoding.UTF8.GetByteCount(name);
 
     /// <summary>Writes a file whole or not at all; only its owner can read it.</summary>
     /// <param name="path">Where; a file there is replaced.</param>

@@ -11,6 +11,8 @@ namespace LocalLlm.Sessions;
 /// <param name="header">What it holds.</param>
 internal sealed class SpilledCache(string path, SpillHeader header)
 {
+    private readonly TaskCompletionSource<Exception?> written = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
     /// <summary>The file.</summary>
     public string Path => path;
 
@@ -22,6 +24,12 @@ internal sealed class SpilledCache(string path, SpillHeader header)
 
     /// <summary>The content while it is not in the file yet.</summary>
     public MemoryStream? Unwritten { get; set; }
+
+    /// <summary>Ends once the writer has done with it: with null if it is in the file, or with what was wrong.</summary>
+    public Task<Exception?> Written => written.Task;
+
+    /// <summary>Ends <see cref="Written"/>.</summary>
+    public void SetWritten(Exception? error) => written.TrySetResult(error);
 }
 
 /// <summary>
@@ -126,6 +134,13 @@ internal sealed partial class SpillStore : IDisposable
             return entries.GetValueOrDefault(NamedPath(name));
     }
 
+    /// <summary>The caches saved under names.</summary>
+    public IReadOnlyList<SpilledCache> Named()
+    {
+        lock (entriesLock)
+            return [.. entries.Values.Where(e => e.Header.Name is not null)];
+    }
+
     /// <summary>
     /// Takes a cache's content, which is written in the background; until then it is found all the same. Where too many are unwritten, it waits
     /// for the disk.
@@ -228,35 +243,44 @@ internal sealed partial class SpillStore : IDisposable
             {
                 if (!IsCurrent(entry))
                 {
-                    Written(entry, isKept: false);
+                    Written(entry, new IOException("It was deleted, or another took its place, before it was written."));
                     continue;
                 }
 
                 MakeRoom(SpillFile.Bytes(entry.Header), entry.Path);
                 SpillFile.Write(entry.Path, entry.Header, entry.Unwritten!);
-                Written(entry, isKept: true);
+                Written(entry, null);
             }
             catch (Exception e)
             {
                 // Whatever it was, the next one may succeed, and without this thread none would.
                 LogNotWritten(logger, e, entry.Path, entry.Tokens.Length);
-                Written(entry, isKept: false);
+                Written(entry, e);
             }
         }
     }
 
-    private void Written(SpilledCache entry, bool isKept)
+    private void Written(SpilledCache entry, Exception? error)
     {
+        // What was there before is still in the file where the new content is not.
+        var older = error is null ? null : TryOpen(entry.Path, static (_, header) => header);
         lock (entriesLock)
         {
             entry.Unwritten!.Dispose();
             entry.Unwritten = null;
             var isCurrent = entries.GetValueOrDefault(entry.Path) == entry;
-            if (isCurrent && !isKept)
-                entries.Remove(entry.Path);
+            if (isCurrent && error is not null)
+            {
+                if (older is null)
+                    entries.Remove(entry.Path);
+                else
+                    entries[entry.Path] = new SpilledCache(entry.Path, older);
+            }
             else if (!isCurrent && !entries.ContainsKey(entry.Path))
                 DeleteFile(entry.Path); // deleted meanwhile, and with it what was there before
         }
+
+        entry.SetWritten(error);
     }
 
     // False where it was deleted, or another took its place, before it was written.

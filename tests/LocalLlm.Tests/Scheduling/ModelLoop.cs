@@ -83,14 +83,15 @@ internal sealed class ModelLoop : IDisposable
         return (loop, pool);
     }
 
-    /// <summary>A greedy sequence.</summary>
-    public Sequence Sequence(int[] prompt, int maxTokens, int priority = 0) => new(
+    /// <summary>A greedy sequence; with 0 tokens one that computes its prompt only.</summary>
+    public Sequence Sequence(int[] prompt, int maxTokens, int priority = 0, string? saveName = null) => new(
         new SequenceRequest
         {
             PromptIds = prompt,
             ContinuesText = true,
             MaxTokens = maxTokens,
             Priority = priority,
+            SaveName = saveName,
             Sampling = SamplingSettings.Resolve(SamplingOptions.Greedy, new SamplingOptions()),
             StopSequences = [],
             EndIds = new HashSet<int>(),

@@ -62,4 +62,58 @@ public sealed class SpilledSequenceTests : IDisposable
         pool.PeakBytes.ShouldBeLessThanOrEqualTo(memory);
         (pool.UsedBytes, pool.IdleBytes).ShouldBe((0, 0));
     }
+
+    [Theory]
+    [InlineData(KvCacheKind.Dense)]
+    [InlineData(KvCacheKind.StreamingQuant)]
+    [InlineData(KvCacheKind.LogQuant)]
+    [InlineData(KvCacheKind.Kivi)]
+    public async Task PromptAlone_SavedUnderAName_ComesBackWithoutAStep(KvCacheKind kind)
+    {
+        using var model = new ModelLoop(AttentionBackend.Cpu, WeightType.Float32);
+        var cache = new KvCacheOptions { Kind = kind, Window = 32, RetainedConversations = 2 };
+        var random = new Random(2);
+        int[] prompt = [.. Enumerable.Range(0, 500).Select(_ => random.Next(39))];
+        var rows = 0L;
+        string expected;
+        var (loop, pool) = model.Start(cache, null, maxSequences: 2, prefillChunk: 96, (batch, _) => rows += batch.TokenIds.size(0), directory);
+        using (loop)
+        {
+            var saving = model.Sequence(prompt, 0, saveName: "a");
+            loop.Submit(saving);
+            var (text, end) = await ModelLoop.ReadAsync(saving);
+            (text, end.SampledIds.Count, end.Usage.CachedPromptTokens).ShouldBe(("", 0, 0));
+            saving.Saved.ShouldNotBeNull().Tokens.ShouldBe(prompt);
+            (await saving.Saved.Written).ShouldBeNull();
+
+            // In memory it is there already.
+            var again = model.Sequence(prompt, 0);
+            loop.Submit(again);
+            (await ModelLoop.ReadAsync(again)).End.Usage.CachedPromptTokens.ShouldBe(prompt.Length);
+            rows.ShouldBe(prompt.Length);
+            var next = model.Sequence([.. prompt, 1, 2, 3], 20);
+            loop.Submit(next);
+            expected = (await ModelLoop.ReadAsync(next)).Text;
+        }
+
+        (pool.UsedBytes, pool.IdleBytes).ShouldBe((0, 0));
+        foreach (var other in Directory.GetFiles(directory, "tokens-*"))
+            File.Delete(other);
+        rows = 0;
+        (loop, pool) = model.Start(cache, null, maxSequences: 2, prefillChunk: 96, (batch, _) => rows += batch.TokenIds.size(0), directory);
+        using (loop)
+        {
+            var restoring = model.Sequence(prompt, 0);
+            loop.Submit(restoring);
+            (await ModelLoop.ReadAsync(restoring)).End.Usage.CachedPromptTokens.ShouldBe(prompt.Length);
+            rows.ShouldBe(0);
+            var next = model.Sequence([.. prompt, 1, 2, 3], 20);
+            loop.Submit(next);
+            (await ModelLoop.ReadAsync(next)).Text.ShouldBe(expected);
+            rows.ShouldBe(3 + 19);
+        }
+
+        (pool.UsedBytes, pool.IdleBytes).ShouldBe((0, 0));
+        File.Exists(Directory.GetFiles(directory, "name-*").ShouldHaveSingleItem()).ShouldBeTrue();
+    }
 }

@@ -8,40 +8,28 @@ public sealed class PrefixIndexTests
     private readonly FakeCache.Census census = new();
 
     [Fact]
-    public void Lend_LongestBeginning_IsForked()
+    public void Find_LongestBeginning_IsFound()
     {
         using var index = new PrefixIndex(4);
         Retain(index, [1, 2]);
         Retain(index, [1, 2, 3, 4]);
         Retain(index, [9, 9, 9, 9, 9]);
 
-        var (cache, source) = index.Lend([1, 2, 3, 4, 5]).ShouldNotBeNull();
+        var (entry, length) = index.Find([1, 2, 3, 4, 5]).ShouldNotBeNull();
 
-        cache.Length.ShouldBe(4);
-        cache.ShouldNotBeSameAs(source.Cache);
+        entry.Tokens.ShouldBe([1, 2, 3, 4]);
+        length.ShouldBe(4);
         index.Count.ShouldBe(3);
-        cache.Dispose();
     }
 
     [Fact]
-    public void Lend_SamePrompt_LeavesTheLastTokenToCompute()
-    {
-        using var index = new PrefixIndex(4);
-        Retain(index, [1, 2, 3]);
-
-        using var cache = index.Lend([1, 2, 3]).ShouldNotBeNull().Cache;
-
-        cache.Length.ShouldBe(2);
-    }
-
-    [Fact]
-    public void Lend_CacheCannotGoBack_IsPassedOver()
+    public void Find_CacheCannotGoBack_IsPassedOver()
     {
         using var index = new PrefixIndex(4);
         Retain(index, [1, 2, 3, 4], truncatableFrom: 3);
 
-        index.Lend([1, 2, 9, 9]).ShouldBeNull();
-        index.Lend([1, 2, 3, 9]).ShouldNotBeNull().Cache.Dispose();
+        index.Find([1, 2, 9, 9]).ShouldBeNull();
+        index.Find([1, 2, 3, 9]).ShouldNotBeNull();
     }
 
     [Fact]
@@ -59,13 +47,12 @@ public sealed class PrefixIndexTests
     }
 
     [Fact]
-    public void Lend_NothingInCommon_IsNull()
+    public void Find_NothingInCommon_IsNull()
     {
         using var index = new PrefixIndex(4);
         Retain(index, [1, 2]);
 
-        index.Lend([2, 1]).ShouldBeNull();
-        index.Lend([1]).ShouldBeNull();
+        index.Find([2, 1]).ShouldBeNull();
     }
 
     [Fact]
@@ -75,11 +62,11 @@ public sealed class PrefixIndexTests
         {
             Retain(index, [1, 1]);
             Retain(index, [2, 2]);
-            index.Lend([1, 1, 1]).ShouldNotBeNull().Cache.Dispose();
+            index.Find([1, 1, 1]).ShouldNotBeNull();
             Retain(index, [3, 3]);
 
-            index.Lend([2, 2, 2]).ShouldBeNull();
-            index.Lend([1, 1, 1]).ShouldNotBeNull().Cache.Dispose();
+            index.Find([2, 2, 2]).ShouldBeNull();
+            index.Find([1, 1, 1]).ShouldNotBeNull();
         }
 
         census.Alive.ShouldBe(0);

@@ -22,12 +22,12 @@ public class DemoModelSchemaTests
     private static async Task<int> GenerateAsync(IEnumerable<string> schemas, int times)
     {
         await using var engine = await LlmEngine.LoadAsync(new LlmEngineOptions { ModelPath = RepositoryRoot.Require("samples", "DemoModel", "model") });
-        var answers = from schema in schemas.Select(SchemaGenerationTests.Closed)
-                      from seed in Enumerable.Range(0, times)
-                      select GenerateAsync(engine, schema, seed);
-        var counts = await Task.WhenAll(answers);
-        TestContext.Current.SendDiagnosticMessage($"{counts.Sum()} of {counts.Length} answers came to their end");
-        return counts.Sum();
+        var cases = (from schema in schemas.Select(SchemaGenerationTests.Closed) from seed in Enumerable.Range(0, times) select (schema, seed)).ToList();
+        var complete = 0;
+        await Parallel.ForEachAsync(cases, new ParallelOptions { MaxDegreeOfParallelism = 16 }, async (wanted, _) =>
+            Interlocked.Add(ref complete, await GenerateAsync(engine, wanted.schema, wanted.seed)));
+        TestContext.Current.SendDiagnosticMessage($"{complete} of {cases.Count} answers came to their end");
+        return complete;
     }
 
     private static async Task<int> GenerateAsync(LlmEngine engine, JsonElement schema, int seed)
