@@ -58,6 +58,15 @@ public sealed class LogQuantChatClient : IChatClient
         return StreamAsync(messages, options, cancellationToken);
     }
 
+    /// <summary>The engine's conversations under names.</summary>
+    internal IConversationStore Conversations => _engine as IConversationStore
+        ?? throw new NotSupportedException($"The engine is a {_engine.GetType()}, which is no {nameof(IConversationStore)} and so cannot save conversations.");
+
+    /// <inheritdoc cref="LogQuantConversations.SaveConversationAsync(IChatClient, string, IEnumerable{ChatMessage}, ChatOptions?, CancellationToken)"/>
+    internal Task<SavedConversation> SaveConversationAsync(
+        string name, IEnumerable<ChatMessage> messages, ChatOptions? options, CancellationToken cancellationToken) =>
+        Conversations.SaveConversationAsync(name, ChatRequestMapper.Map(messages, options, this, _logger).Generation, cancellationToken);
+
     private async IAsyncEnumerable<ChatResponseUpdate> StreamAsync(
         IEnumerable<ChatMessage> messages, ChatOptions? options, [EnumeratorCancellation] CancellationToken cancellationToken)
     {

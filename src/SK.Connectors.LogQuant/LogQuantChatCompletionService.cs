@@ -163,6 +163,18 @@ public sealed class LogQuantChatCompletionService : IChatCompletionService, ITex
         }
     }
 
+    /// <summary>The client that answers.</summary>
+    internal IChatClient Client => _client;
+
+    /// <summary>Saves a conversation as its next request's first round would send it.</summary>
+    internal Task<SavedConversation> SaveConversationAsync(
+        string name, ChatHistory history, PromptExecutionSettings? executionSettings, Kernel? kernel, CancellationToken cancellationToken)
+    {
+        var settings = LogQuantPromptExecutionSettings.FromExecutionSettings(executionSettings);
+        var offer = FunctionOffer.Create(settings.FunctionChoiceBehavior, history, round: 0, kernel, FunctionOffer.Nothing, _logger);
+        return _client.SaveConversationAsync(name, HistoryMapper.Map(history), Options(settings, offer, history), cancellationToken);
+    }
+
     private static bool MustCall(FunctionOffer offer, ChatMessageContent message) =>
         offer.AutoInvoke && message.Items.Any(i => i is Microsoft.SemanticKernel.FunctionCallContent);
 

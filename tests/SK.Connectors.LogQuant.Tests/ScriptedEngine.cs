@@ -4,7 +4,7 @@ using LocalLlm;
 namespace SK.Connectors.LogQuant.Tests;
 
 /// <summary>An engine that answers with prepared updates, one script a request, and records the requests.</summary>
-internal sealed class ScriptedEngine(params IEnumerable<GenerationUpdate>[] scripts) : ILlmEngine
+internal sealed class ScriptedEngine(params IEnumerable<GenerationUpdate>[] scripts) : ILlmEngine, IConversationStore
 {
     private int _next;
 
@@ -61,6 +61,33 @@ internal sealed class ScriptedEngine(params IEnumerable<GenerationUpdate>[] scri
 
     /// <summary>Requests whose answer came to its end, or that the reader gave up.</summary>
     public int EndedRequests { get; private set; }
+
+    /// <summary>What was saved under each name; share it between engines for one spill directory.</summary>
+    public Dictionary<string, GenerationRequest> Saved { get; init; } = [];
+
+    /// <summary>Names that were restored.</summary>
+    public List<string> Restored { get; } = [];
+
+    public Task<SavedConversation> SaveConversationAsync(string name, GenerationRequest conversation, CancellationToken cancellationToken = default)
+    {
+        Saved[name] = conversation;
+        return Task.FromResult(Describe(name));
+    }
+
+    public Task<SavedConversation?> RestoreConversationAsync(string name, CancellationToken cancellationToken = default)
+    {
+        if (!Saved.ContainsKey(name))
+            return Task.FromResult<SavedConversation?>(null);
+        Restored.Add(name);
+        return Task.FromResult<SavedConversation?>(Describe(name));
+    }
+
+    public Task<bool> DeleteConversationAsync(string name, CancellationToken cancellationToken = default) => Task.FromResult(Saved.Remove(name));
+
+    public Task<IReadOnlyList<SavedConversation>> GetSavedConversationsAsync(CancellationToken cancellationToken = default) =>
+        Task.FromResult<IReadOnlyList<SavedConversation>>([.. Saved.Keys.Select(Describe)]);
+
+    private SavedConversation Describe(string name) => new(name, Saved[name].Turns.Count * 10, 1000);
 
     public ValueTask DisposeAsync()
     {

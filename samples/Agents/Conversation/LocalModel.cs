@@ -15,6 +15,7 @@ internal static class LocalModel
         engine.ModelId = options.ModelPath is null ? "LogQuant demo model" : null;
         engine.Device = options.Device;
         engine.KvCache.Kind = options.Kv;
+        engine.KvCache.SpillDirectory = options.SpillDirectory;
     }
 
     /// <summary>Loads the model without a container: for scenes whose agents share one engine.</summary>

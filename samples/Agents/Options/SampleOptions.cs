@@ -51,6 +51,9 @@ internal sealed record SampleOptions
     /// <summary>The most tokens of one answer. The model that ships answers in a sentence or two; another may think first.</summary>
     public int AnswerTokens => MaxTokens ?? (ModelPath is null ? 128 : 1024);
 
+    /// <summary>Where caches go that leave memory, and conversations that are saved; null to lose them. A scene sets it, not the command line.</summary>
+    public string? SpillDirectory { get; init; }
+
     /// <summary>Print one JSON object as the last line.</summary>
     public bool Json { get; init; }
 

@@ -13,11 +13,14 @@ using SK.Connectors.LogQuant;
 namespace Agents.Scenes;
 
 /// <summary>
-/// An agent of Microsoft's Agent Framework is told facts; its session is stored in a file, and agent and model are dropped. A new agent on a newly loaded
-/// model reads the session and is asked for the facts.
+/// An agent of Microsoft's Agent Framework is told facts; its session is stored in a file, its KV cache under a name that the session holds, and agent and
+/// model are dropped. A new agent on a newly loaded model reads the session, has the cache brought back, and is asked for the facts.
 /// </summary>
 internal sealed class ResumeScene : IScene
 {
+    // Where the session's state holds the name of its conversation.
+    private const string ConversationKey = "logquant.conversation";
+
     private const string Instructions = "You keep the records of a small team. Remember what you are told.";
 
     internal static readonly IReadOnlyList<string> Told =
@@ -41,6 +44,8 @@ internal sealed class ResumeScene : IScene
         var clock = Stopwatch.StartNew();
         string folder = Directory.CreateTempSubdirectory("logquant-session-").FullName;
         string file = Path.Combine(folder, "session.json");
+        context = context with { Options = context.Options with { SpillDirectory = Path.Combine(folder, "caches") } };
+        SavedConversation? saved = null, restored = null;
         LlmModelInfo? model = null;
         int right = 0, asked = 0;
         var end = ConversationEnd.Complete;
@@ -50,13 +55,14 @@ internal sealed class ResumeScene : IScene
             {
                 model = engine.Model;
                 Heading.Write(context.Terminal, context.Options, model, []);
-                await context.Interrupt.RunAsync(token => TellAsync(engine, context, transcript, usage, file, token));
+                saved = await context.Interrupt.RunAsync(token => TellAsync(engine, context, transcript, usage, file, token));
             }
 
             long bytes = new FileInfo(file).Length;
-            transcript.Note($"The session is in {file} ({Figures.Bytes(bytes)}). The agent and the model with all its caches are gone; both begin anew.");
+            transcript.Note($"The session is in {file} ({Figures.Bytes(bytes)}), its cache of {saved.Tokens} tokens beside it ({Figures.Bytes(saved.Bytes)}). "
+                + "The agent and the model are gone; both begin anew.");
             await using (ILlmEngine engine = await context.LoadEngineAsync())
-                (right, asked) = await context.Interrupt.RunAsync(token => AskAsync(engine, context, transcript, usage, file, token));
+                (right, asked, restored) = await context.Interrupt.RunAsync(token => AskAsync(engine, context, transcript, usage, file, token));
             transcript.Note($"{right} of {asked} facts remembered.");
         }
         catch (OperationCanceledException) when (model is not null)
@@ -71,6 +77,8 @@ internal sealed class ResumeScene : IScene
 
         return new(end, ResultJson.Of(context.Options, model, end, clock.Elapsed, new JsonObject
         {
+            ["saved_tokens"] = saved?.Tokens,
+            ["restored_tokens"] = restored?.Tokens,
             ["facts_told"] = Told.Count,
             ["facts_asked"] = asked,
             ["facts_remembered"] = right,
@@ -82,26 +90,37 @@ internal sealed class ResumeScene : IScene
         }));
     }
 
-    private static ChatClientAgent Agent(ILlmEngine engine) => new LogQuantChatClient(engine).AsAIAgent(instructions: Instructions, name: "planner");
+    private static ChatClientAgent Agent(IChatClient client) => client.AsAIAgent(instructions: Instructions, name: "planner");
 
-    private static async Task<bool> TellAsync(
+    private static async Task<SavedConversation> TellAsync(
         ILlmEngine engine, SceneContext context, Transcript transcript, UsageTotals usage, string file, CancellationToken cancellationToken)
     {
-        ChatClientAgent agent = Agent(engine);
+        var client = new LogQuantChatClient(engine);
+        ChatClientAgent agent = Agent(client);
         Microsoft.Agents.AI.AgentSession session = await agent.CreateSessionAsync(cancellationToken);
         foreach (string text in Told)
             await SayAsync(agent, session, text, context, transcript, usage, cancellationToken);
+        string name = $"planner {Guid.NewGuid():N}";
+        if (!session.TryGetInMemoryChatHistory(out List<ChatMessage>? messages))
+            throw new InvalidOperationException("The agent keeps its messages elsewhere than in the session.");
+        SavedConversation saved = await client.SaveConversationAsync(name, messages, new ChatOptions { Instructions = Instructions }, cancellationToken);
+        session.StateBag.SetValue(ConversationKey, name);
         JsonElement state = await agent.SerializeSessionAsync(session, cancellationToken: cancellationToken);
         await File.WriteAllTextAsync(file, state.GetRawText(), cancellationToken);
-        return true;
+        return saved;
     }
 
-    private static async Task<(int Right, int Asked)> AskAsync(
+    private static async Task<(int Right, int Asked, SavedConversation? Restored)> AskAsync(
         ILlmEngine engine, SceneContext context, Transcript transcript, UsageTotals usage, string file, CancellationToken cancellationToken)
     {
-        ChatClientAgent agent = Agent(engine);
+        var client = new LogQuantChatClient(engine);
+        ChatClientAgent agent = Agent(client);
         using JsonDocument state = JsonDocument.Parse(await File.ReadAllTextAsync(file, cancellationToken));
         Microsoft.Agents.AI.AgentSession session = await agent.DeserializeSessionAsync(state.RootElement, cancellationToken: cancellationToken);
+        SavedConversation? restored = session.StateBag.GetValue<string>(ConversationKey) is { } name
+            ? await client.RestoreConversationAsync(name, cancellationToken)
+            : null;
+        transcript.Note(restored is null ? "Its cache is not there and is computed anew." : $"The cache of {restored.Tokens} tokens is back in memory.");
         int right = 0;
         foreach ((string question, string expected) in Asked)
         {
@@ -109,7 +128,7 @@ internal sealed class ResumeScene : IScene
             right += answer.Contains(expected, StringComparison.OrdinalIgnoreCase) ? 1 : 0;
         }
 
-        return (right, Asked.Count);
+        return (right, Asked.Count, restored);
     }
 
     private static async Task<string> SayAsync(ChatClientAgent agent, Microsoft.Agents.AI.AgentSession session, string text, SceneContext context,

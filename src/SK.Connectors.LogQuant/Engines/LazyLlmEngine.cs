@@ -10,7 +10,7 @@ namespace SK.Connectors.LogQuant.Engines;
 /// however many requests wait for it; a failed load is tried again by the next request. Its requests pass a gate, so that they can be drained,
 /// and are measured.
 /// </summary>
-internal sealed class LazyLlmEngine : ILlmEngine, ITextEmbedder, IDisposable
+internal sealed partial class LazyLlmEngine : ILlmEngine, ITextEmbedder, IConversationStore, IDisposable
 {
     private readonly Lock _lock = new();
     private readonly Func<CancellationToken, Task<ILlmEngine>> _load;
@@ -141,26 +141,9 @@ internal sealed class LazyLlmEngine : ILlmEngine, ITextEmbedder, IDisposable
     /// <summary>Loads the model if need be, and waits for it.</summary>
     public int EmbeddingDimensions => Embedder(Task.Run(() => LoadedAsync(CancellationToken.None)).GetAwaiter().GetResult()).EmbeddingDimensions;
 
-    public async Task<EmbeddingResult> EmbedAsync(
-        IReadOnlyList<string> texts, EmbeddingOptions? options = null, CancellationToken cancellationToken = default)
-    {
-        Gate.Enter();
-        try
-        {
-            using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, Gate.Aborted);
-            var engine = await LoadedAsync(stop.Token).ConfigureAwait(false);
-            return await Embedder(engine).EmbedAsync(texts, options, stop.Token).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException e) when (Gate.Aborted.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
-        {
-            throw new LocalLlmException("The application was shut down before the texts were embedded "
-                + $"({nameof(LogQuantShutdownOptions)}.{nameof(LogQuantShutdownOptions.GracePeriod)} was over).", e);
-        }
-        finally
-        {
-            Gate.Leave();
-        }
-    }
+    public Task<EmbeddingResult> EmbedAsync(
+        IReadOnlyList<string> texts, EmbeddingOptions? options = null, CancellationToken cancellationToken = default) =>
+        PassAsync((engine, token) => Embedder(engine).EmbedAsync(texts, options, token), "the texts were embedded", cancellationToken);
 
     private static ITextEmbedder Embedder(ILlmEngine engine) => engine as ITextEmbedder
         ?? throw new NotSupportedException($"The engine is a {engine.GetType()}, which is no {nameof(ITextEmbedder)} and so cannot embed.");

@@ -36,6 +36,18 @@ public sealed class AgentsProgramTests
         ended.Json.GetProperty("cached_prompt_tokens").GetInt64().ShouldBeGreaterThan(0);
     }
 
+    [Fact]
+    public async Task Run_Resume_TheSecondModelGoesOnFromTheSavedCache()
+    {
+        RequireModel();
+
+        Ended ended = await RunAsync("", "--scene", "resume", "--json");
+
+        int saved = ended.Json.GetProperty("saved_tokens").GetInt32();
+        saved.ShouldBeGreaterThan(0);
+        ended.Json.GetProperty("restored_tokens").GetInt32().ShouldBe(saved);
+    }
+
     private static readonly string[] Figures =
     [
         "turns", "tool_calls", "recall_asked", "recall_right", "context_tokens", "kv_bytes", "kv_bytes_fp16", "cached_prompt_tokens",

@@ -40,9 +40,15 @@ public sealed class SceneTests
     public async Task Resume_SecondEngine_GetsTheConversationThatTheFirstHad()
     {
         var first = new ScriptedEngine(Script.Text("Noted."), Script.Text("Noted."), Script.Text("Noted."));
-        var second = new ScriptedEngine(Script.Text("It is falcon-417."), Script.Text("I forgot."), Script.Text("It is maple-220."));
+        var second = new ScriptedEngine(Script.Text("It is falcon-417."), Script.Text("I forgot."), Script.Text("It is maple-220.")) { Saved = first.Saved };
 
         (SceneResult result, string output) = await PlayAsync(new ResumeScene(), first, second);
+
+        (string name, GenerationRequest saved) = first.Saved.ShouldHaveSingleItem();
+        second.Restored.ShouldBe([name]);
+        // What was saved is the beginning of what comes next.
+        second.Requests[0].Turns.Take(saved.Turns.Count).Select(t => (t.Role, t.Content)).ShouldBe(saved.Turns.Select(t => (t.Role, t.Content)));
+        saved.Turns[^1].Content.ShouldBe("Noted.");
 
         first.IsDisposed.ShouldBeTrue();
         second.IsDisposed.ShouldBeTrue();
