@@ -8,6 +8,9 @@ internal sealed partial class EngineLoop
     [LoggerMessage(Level = LogLevel.Critical, Message = "The engine loop failed; the engine takes no more requests")]
     private static partial void LogLoopFailed(ILogger logger, Exception exception);
 
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The spilled KV caches could not be looked through; the sequence starts without")]
+    private static partial void LogReadFailed(ILogger logger, Exception exception);
+
     [LoggerMessage(Level = LogLevel.Error, Message = "A sequence could not be started")]
     private static partial void LogStartFailed(ILogger logger, Exception exception);
 

@@ -62,12 +62,16 @@ internal sealed record EngineLoopOptions
 /// </summary>
 internal sealed partial class EngineLoop : IDisposable
 {
+    /// <summary>Files that are read at a time: what was read is memory outside of the caches' limit until it is used.</summary>
+    private const int MostReaders = 4;
+
     private readonly EngineLoopOptions options;
     private readonly StepForward forward;
     private readonly TextTokenizer tokenizer;
     private readonly ILogger logger;
     private readonly SequenceQueue queue;
     private readonly List<Sequence> running = [];
+    private readonly List<Sequence> readers = []; // those that wait for a file
     private readonly SemaphoreSlim work = new(0);
     private readonly PrefixIndex retained;
     private readonly SequenceMemory memory;
@@ -240,8 +244,42 @@ internal sealed partial class EngineLoop : IDisposable
                 End(sequence, Overdue(limit));
         }
 
-        while (queue.Next() is { } next && TryStart(next))
+        StartWaiting();
+    }
+
+    /// <summary>
+    /// Starts waiting sequences in their order while there is room. Those whose file is being read are passed over, a few at a time, and keep a place free
+    /// for when it has been.
+    /// </summary>
+    private void StartWaiting()
+    {
+        readers.Clear();
+        while (queue.Next(readers) is { } next)
         {
+            if (StartReading(next))
+            {
+                readers.Add(next);
+                if (readers.Count == MostReaders)
+                    return;
+            }
+            else if ((readers.Count > 0 && running.Count + readers.Count >= options.MaxSequences) || !TryStart(next))
+            {
+                return;
+            }
+        }
+    }
+
+    /// <returns>True while the cache that a waiting sequence can continue is being read; one whose file cannot even be looked for starts without it.</returns>
+    private bool StartReading(Sequence sequence)
+    {
+        try
+        {
+            return memory.IsReading(sequence, Wake);
+        }
+        catch (Exception e)
+        {
+            LogReadFailed(logger, e);
+            return false;
         }
     }
 
@@ -255,7 +293,7 @@ internal sealed partial class EngineLoop : IDisposable
     {
         try
         {
-            if (memory.IsReading(next, Wake) || !TryMakeWay(next))
+            if (!TryMakeWay(next))
                 return false;
             queue.Remove(next);
             running.Add(next);

@@ -38,14 +38,16 @@ internal sealed class SequenceQueue(TimeProvider time)
     }
 
     /// <summary>Who starts next; null if nobody waits.</summary>
-    public Sequence? Next()
+    /// <param name="passed">Those whose turn it is not, whatever their place.</param>
+    public Sequence? Next(IReadOnlyCollection<Sequence>? passed = null)
     {
-        if (waiting.Count == 0)
+        var candidates = passed is null or { Count: 0 } ? waiting : waiting.FindAll(s => !passed.Contains(s));
+        if (candidates.Count == 0)
             return null;
-        var requests = new WaitingRequest[waiting.Count];
+        var requests = new WaitingRequest[candidates.Count];
         for (var i = 0; i < requests.Length; i++)
-            requests[i] = new WaitingRequest(waiting[i].Request.Priority, waiting[i].Arrival, Waited(waiting[i]));
-        return waiting[AdmissionPolicy.Next(requests)];
+            requests[i] = new WaitingRequest(candidates[i].Request.Priority, candidates[i].Arrival, Waited(candidates[i]));
+        return candidates[AdmissionPolicy.Next(requests)];
     }
 
     /// <summary>Removes a sequence.</summary>

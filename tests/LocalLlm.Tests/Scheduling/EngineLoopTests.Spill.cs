@@ -1,3 +1,7 @@
+using System.Runtime.InteropServices;
+using LocalLlm.Sessions;
+using LocalLlm.Tokenization;
+
 namespace LocalLlm.Tests.Scheduling;
 
 /// <content>Caches that leave memory for the spill directory and come back.</content>
@@ -74,6 +78,46 @@ public sealed partial class EngineLoopTests
                 (await ReadAsync(second)).Text.ShouldBe("cd");
         }
     }
+
+    [Fact]
+    public async Task Spill_AFileThatTakesLong_KeepsNobodyElseWaiting()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "there are no named pipes in the file system here");
+        using var loop = Loop(maxSequences: 2, prefillChunk: 1000, retained: 1, spillDirectory: SpillFolder);
+        for (var i = 0; i < 4; i++)
+            await ReadAsync(Submit(loop, new string((char)('a' + i), 140) + "w"));
+        var file = await FileAsync();
+        File.Delete(file);
+        mkfifo(file, 0x180).ShouldBe(0); // rw for its owner; who opens it waits for one that writes
+
+        var slow = Submit(loop, new string('a', 140) + "wxyzb", maxTokens: 2);
+        foreach (var c in "klm")
+            (await ReadAsync(Submit(loop, new string(c, 20)))).Text.ShouldNotBeEmpty();
+        slow.Events.TryRead(out _).ShouldBeFalse();
+
+        await File.WriteAllTextAsync(file, "no cache", TestContext.Current.CancellationToken);
+        (await ReadAsync(slow)).Text.ShouldBe("cd");
+
+        // Of the first conversation, once the writer has done its work.
+        async Task<string> FileAsync()
+        {
+            var letter = tokenizer.Encode([new PromptSegment("a", IsTemplate: false)], addBos: false).Single();
+            while (true)
+            {
+                foreach (var path in Directory.GetFiles(SpillFolder, "*" + SpillFile.Extension))
+                {
+                    using var stream = File.OpenRead(path);
+                    if (SpillFile.ReadHeader(stream)!.Tokens[0] == letter)
+                        return path;
+                }
+
+                await Task.Delay(5, TestContext.Current.CancellationToken);
+            }
+        }
+    }
+
+    [DllImport("libc", SetLastError = true, CharSet = CharSet.Ansi, BestFitMapping = false, ThrowOnUnmappableChar = true)]
+    private static extern int mkfifo(string path, uint mode);
 
     [Fact]
     public async Task Spill_TooLittleMemoryForTheFilesTokens_StaysWithinItAndAnswers()
