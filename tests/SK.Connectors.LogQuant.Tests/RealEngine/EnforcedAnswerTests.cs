@@ -177,6 +177,14 @@ public sealed class EnforcedAnswerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task GuidedRegex_AnswerMatchesAsAWhole()
+    {
+        var options = new ChatOptions { AdditionalProperties = new() { ["guided_regex"] = "[A-Z][a-zé]{2,5}-\\d{3}( (yes|no))?" }, Temperature = 2 };
+        for (options.Seed = 0; options.Seed < 6; options.Seed++)
+            (await Client.GetResponseAsync("What is the code?", options)).Text.ShouldMatch("^[A-Z][a-zé]{2,5}-[0-9]{3}( (yes|no))?$");
+    }
+
+    [Fact]
     public async Task ResponseFormat_WithTools_IsACallOrTheFormat()
     {
         var settings = new LogQuantPromptExecutionSettings
