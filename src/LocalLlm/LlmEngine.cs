@@ -138,7 +138,7 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
                 Spill = spill,
             },
             batch => model.Forward(batch, attention), tokenizer, logger);
-        var dense = new KvCacheFactory(new KvCacheOptions { Kind = KvCacheKind.Dense }, caches.Shape, useKernels);
+        var dense = new KvCacheFactory(new KvCacheOptions { Kind = KvCacheKind.Dense }, caches.Shape, useKernels, pool);
         var embedder = new TextEmbedder(
             loop, tokenizer, embedding,
             new EmbeddingJobOptions
@@ -148,7 +148,7 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
                 Hidden = batch => model.Hidden(batch, attention),
                 Device = model.Device,
             },
-            config.HiddenSize, info.ContextTokens, config.VocabSize);
+            config.HiddenSize, info.ContextTokens, config.VocabSize, dense.BytesFor, memoryBytes);
         return new LlmEngine(info, model, team, attention as IDisposable, loop, prompts, embedder, spill, options.KvCache.RetainedConversations);
     }
 

@@ -6,7 +6,8 @@ namespace LocalLlm;
 
 /// <summary>Checks and encodes texts, has the engine thread embed them, and shapes the vectors. Safe for concurrent use.</summary>
 internal sealed class TextEmbedder(
-    EngineLoop loop, TextTokenizer tokenizer, SentenceTransformersConfig config, EmbeddingJobOptions job, int hiddenSize, int contextTokens, int vocabularySize)
+    EngineLoop loop, TextTokenizer tokenizer, SentenceTransformersConfig config, EmbeddingJobOptions job, int hiddenSize, int contextTokens, int vocabularySize,
+    Func<int, long> cacheBytes, long memoryBytes)
 {
     public async Task<EmbeddingResult> EmbedAsync(IReadOnlyList<string> texts, EmbeddingOptions options, CancellationToken cancellationToken)
     {
@@ -78,6 +79,12 @@ internal sealed class TextEmbedder(
                 throw new ContextLengthException($"Text {i} has {ids.Length} tokens; {mostTokens} are allowed by "
                     + $"{(mostTokens < contextTokens ? nameof(EmbeddingOptions) + "." + nameof(EmbeddingOptions.MaxTokens) : "the model's context")}. "
                     + "Nothing was truncated: split the text.");
+            if (cacheBytes(ids.Length) is var bytes && bytes > memoryBytes)
+            {
+                throw new LocalLlmException($"Text {i} has {ids.Length:N0} tokens, which need {bytes:N0} bytes while it is embedded, in full precision; KvCache.MemoryBytes is "
+                    + $"{memoryBytes:N0}. Split the text or raise it.");
+            }
+
             encoded.Add(ids);
         }
 

@@ -189,6 +189,19 @@ public sealed class EmbeddingTests : IDisposable
     }
 
     [Fact]
+    public async Task Embed_TextThatNeverFitsTheMemory_IsRefusedWithTheArithmetic()
+    {
+        WriteModel("Qwen3ForCausalLM", withoutPrefix: true);
+        await using var engine = await LoadAsync(new KvCacheOptions { Window = 32, MemoryBytes = 30_000 });
+
+        var error = await Should.ThrowAsync<LocalLlmException>(() => engine.EmbedAsync(["hello", Texts[2]]));
+
+        error.Message.ShouldContain("Text 0 has");
+        error.Message.ShouldContain("KvCache.MemoryBytes is 30,000");
+        engine.GetStatistics().KvUsedBytes.ShouldBe(0);
+    }
+
+    [Fact]
     public async Task Generate_NetworkWithoutAnOutputProjection_SaysSo()
     {
         WriteModel("Qwen3Model", withoutPrefix: true);
@@ -238,7 +251,15 @@ public sealed class EmbeddingTests : IDisposable
         File.WriteAllText(writer.FilePath(name), text);
     }
 
-    private Task<LlmEngine> LoadAsync() => LlmEngine.LoadAsync(new LlmEngineOptions { ModelPath = writer.FolderPath, Threads = 1, PrefillChunkTokens = 8 });
+    private Task<LlmEngine> LoadAsync() => LoadAsync(new KvCacheOptions());
+
+    private Task<LlmEngine> LoadAsync(KvCacheOptions cache) => LlmEngine.LoadAsync(new LlmEngineOptions
+    {
+        ModelPath = writer.FolderPath,
+        Threads = 1,
+        PrefillChunkTokens = 8,
+        KvCache = cache,
+    });
 
     private static double Error(ReadOnlyMemory<float> actual, double[] expected)
     {

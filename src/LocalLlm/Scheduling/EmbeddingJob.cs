@@ -15,7 +15,7 @@ internal sealed record EmbeddingJobOptions
     /// <summary>The most tokens of a step: of several short texts, or of a piece of a long one.</summary>
     public required int StepTokens { get; init; }
 
-    /// <summary>An empty cache in full precision, for one text.</summary>
+    /// <summary>An empty cache in full precision, for one text; of the pool's memory.</summary>
     public required Func<IKvCache> CreateCache { get; init; }
 
     /// <summary>Runs a step.</summary>
@@ -44,15 +44,18 @@ internal sealed class EmbeddingJob(IReadOnlyList<int[]> texts, bool isMean, Embe
     public Task<float[][]> Result => completion.Task;
 
     /// <inheritdoc/>
-    public bool Step()
+    public bool HoldsMemory => partial is not null;
+
+    /// <inheritdoc/>
+    public JobProgress Step(Func<IKvCache, int, bool> tryReserve)
     {
         cancellationToken.ThrowIfCancellationRequested();
+        if (next < texts.Count && !RunStep(tryReserve))
+            return JobProgress.Waiting;
         if (next < texts.Count)
-            RunStep();
-        if (next < texts.Count)
-            return true;
+            return JobProgress.Going;
         completion.TrySetResult([.. sums.Zip(texts, (sum, ids) => Array.ConvertAll(sum!, s => (float)(isMean ? s / ids.Length : s)))]);
-        return false;
+        return JobProgress.Done;
     }
 
     /// <inheritdoc/>
@@ -66,11 +69,15 @@ internal sealed class EmbeddingJob(IReadOnlyList<int[]> texts, bool isMean, Embe
             completion.TrySetException(error);
     }
 
-    private void RunStep()
+    /// <returns>False if there is no memory for the next text.</returns>
+    private bool RunStep(Func<IKvCache, int, bool> tryReserve)
     {
-        var pieces = Plan();
+        var pieces = new List<Piece>();
         try
         {
+            Plan(pieces, tryReserve);
+            if (pieces.Count == 0)
+                return false;
             using var scope = NewDisposeScope();
             var batch = Pack(pieces, out var rows);
             using var states = options.Hidden(batch).to(ScalarType.Float32);
@@ -96,22 +103,40 @@ internal sealed class EmbeddingJob(IReadOnlyList<int[]> texts, bool isMean, Embe
             piece.Cache.Dispose();
         partial = pieces[^1] is { IsLast: false } last ? last.Cache : null;
         next = pieces[^1].Text + (partial is null ? 1 : 0);
+        return true;
     }
 
-    /// <summary>The texts, or a piece of one, that fill a step.</summary>
-    private List<Piece> Plan()
+    /// <summary>The texts, or a piece of one, that fill a step and for which there is memory.</summary>
+    private void Plan(List<Piece> pieces, Func<IKvCache, int, bool> tryReserve)
     {
-        var pieces = new List<Piece>();
         var room = Math.Max(1, options.StepTokens);
         for (var text = next; text < texts.Count && room > 0; text++)
         {
-            var cache = text == next && partial is not null ? partial : options.CreateCache();
+            var cache = text == next && partial is not null ? partial : Create(texts[text].Length, tryReserve);
+            if (cache is null)
+                break;
             var count = Math.Min(room, texts[text].Length - cache.Length);
             pieces.Add(new Piece(text, cache, count, IsLast: cache.Length + count == texts[text].Length));
             room -= count;
         }
+    }
 
-        return pieces;
+    private IKvCache? Create(int length, Func<IKvCache, int, bool> tryReserve)
+    {
+        var cache = options.CreateCache();
+        try
+        {
+            if (tryReserve(cache, length))
+                return cache;
+        }
+        catch
+        {
+            cache.Dispose();
+            throw;
+        }
+
+        cache.Dispose();
+        return null;
     }
 
     /// <param name="pieces">What to run.</param>

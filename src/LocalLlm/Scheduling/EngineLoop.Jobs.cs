@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using LocalLlm.KvCache;
 using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Scheduling;
@@ -6,12 +7,30 @@ namespace LocalLlm.Scheduling;
 /// <summary>Work for the engine thread that is no generation, done in steps.</summary>
 internal interface IEngineJob
 {
+    /// <summary>
+    /// True while it holds memory of the pool. It takes all that it needs before it begins something, so that it always gets on and gives it back.
+    /// </summary>
+    bool HoldsMemory { get; }
+
     /// <summary>Does one step; by the engine thread, under inference mode. What it throws ends the job.</summary>
-    /// <returns>False once the job is done, and has told its result.</returns>
-    bool Step();
+    /// <param name="tryReserve">Takes the memory with which a cache reaches a length; false where it has to wait for it.</param>
+    JobProgress Step(Func<IKvCache, int, bool> tryReserve);
 
     /// <summary>Ends the job with an error and frees what it holds; by the engine thread.</summary>
     void Fail(Exception error);
+}
+
+/// <summary>How far a job has come.</summary>
+internal enum JobProgress
+{
+    /// <summary>There is more to do.</summary>
+    Going,
+
+    /// <summary>It waits for memory that others hold, and holds none.</summary>
+    Waiting,
+
+    /// <summary>It is done, and has told its result.</summary>
+    Done,
 }
 
 /// <content>Jobs: one step of the oldest between two steps of the sequences, so that neither waits for the other to end.</content>
@@ -33,6 +52,9 @@ internal sealed partial class EngineLoop
         work.Release();
     }
 
+    /// <summary>True while memory is held that no preemption brings back, but the next steps do.</summary>
+    private bool JobHoldsMemory => jobs.TryPeek(out var job) && job.HoldsMemory;
+
     /// <returns>False if there was none.</returns>
     private bool RunJob()
     {
@@ -41,7 +63,10 @@ internal sealed partial class EngineLoop
         var isDone = true;
         try
         {
-            isDone = !job.Step();
+            var progress = job.Step(memory.TryReserve);
+            if (progress == JobProgress.Waiting && running.Count == 0)
+                throw new LocalLlmException($"The text needs more memory than KvCache.MemoryBytes ({options.Pool.LimitBytes:N0} bytes) leaves. Raise it or split the text.");
+            isDone = progress == JobProgress.Done;
         }
         catch (OperationCanceledException e)
         {

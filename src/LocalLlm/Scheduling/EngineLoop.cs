@@ -317,6 +317,8 @@ internal sealed partial class EngineLoop : IDisposable
             return true;
         if (running.Count == 0)
         {
+            if (JobHoldsMemory)
+                return false;
             throw new LocalLlmException($"The KV cache of this request needs {options.CacheBytes(next.Tokens.Count + 1):N0} bytes for {next.Tokens.Count:N0} tokens and one more; "
                 + $"KvCache.MemoryBytes is {options.Pool.LimitBytes:N0}. Shorten the prompt or raise it.");
         }
@@ -351,7 +353,10 @@ internal sealed partial class EngineLoop : IDisposable
         queue.Return(sequence);
     }
 
-    /// <summary>Takes the memory that a step needs, for the oldest of the highest priority first. Whoever cannot get it, or has to make way, is preempted.</summary>
+    /// <summary>
+    /// Takes the memory that a step needs, for the oldest of the highest priority first. Whoever cannot get it, or has to make way, is preempted; the last one waits where a
+    /// job has it.
+    /// </summary>
     /// <returns>Those of the planned sequences that can run.</returns>
     private List<(Sequence Sequence, int Count)> Reserve(List<(Sequence Sequence, int Count)> planned)
     {
@@ -362,6 +367,12 @@ internal sealed partial class EngineLoop : IDisposable
                 while (sequence.Cache is { } cache && !memory.TryReserve(cache, cache.Length + count))
                 {
                     var victim = PreemptionPolicy.Victim(Requests(running));
+                    if (victim < 0 && JobHoldsMemory)
+                    {
+                        planned.RemoveAll(p => p.Sequence == sequence);
+                        break;
+                    }
+
                     if (victim < 0)
                     {
                         throw new LocalLlmException($"The KV cache of this request needs {cache.GrowthBytes(cache.Length + count):N0} bytes more than the {cache.Bytes:N0} that it holds; "
@@ -388,7 +399,7 @@ internal sealed partial class EngineLoop : IDisposable
         var counts = StepPlanner.Plan(CollectionsMarshal.AsSpan(demands), options.PrefillChunkTokens);
         var planned = Reserve([.. running.Zip(counts).Where(p => p.Second > 0)]);
         if (planned.Count == 0)
-            return; // all of them were preempted for those that this step left out
+            return; // all of them were preempted for those that this step left out, or wait
         try
         {
             using var scope = NewDisposeScope();

@@ -1,0 +1,95 @@
+using LocalLlm.KvCache;
+using LocalLlm.Scheduling;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Scheduling;
+
+/// <content>Embeddings beside sequences, in the same memory.</content>
+public sealed partial class EngineLoopTests
+{
+    [Fact]
+    public async Task Job_LongTextsAndSequencesInLittleMemory_AllEndWithinIt()
+    {
+        // A text takes 60 of 100 bytes from its beginning to its end, a sequence up to 28.
+        using var loop = Loop(memoryBytes: 100, retained: 4);
+        var sequences = Enumerable.Range(0, 8).Select(_ => Submit(loop, "a", maxTokens: 24)).ToList();
+        var jobs = Enumerable.Range(0, 6).Select(_ => Embed(loop, texts: 3, length: 60)).ToList();
+
+        foreach (var sequence in sequences)
+            (await ReadAsync(sequence)).Text.ShouldBe("bcdefghijklmnopqrstuvwxy");
+        foreach (var job in jobs)
+            (await job.Result).ShouldAllBe(vector => vector.Length == 1 && vector[0] == 60);
+
+        census.Pool.PeakBytes.ShouldBeLessThanOrEqualTo(100);
+    }
+
+    [Fact]
+    public async Task Job_HoldsTheMemoryOfASequenceThatRunsAlone_TheSequenceWaits()
+    {
+        using var loop = Loop(memoryBytes: 100, retained: 0, prefillChunk: 1000);
+        using var gate = new SemaphoreSlim(0);
+        beforeStep = _ => gate.Wait();
+        // It begins with few tokens; once the text is half done there is no room for more than forty.
+        var sequence = Submit(loop, new string('a', 37) + "a", maxTokens: 24);
+        var job = Embed(loop, texts: 1, length: 60, stepTokens: 1);
+        gate.Release(10_000);
+
+        (await ReadAsync(sequence)).Text.ShouldBe("bcdefghijklmnopqrstuvwxy");
+        (await job.Result).Single()[0].ShouldBe(60);
+        loop.Preemptions.ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task Job_NeedsMoreThanThereIs_IsAClearErrorAndOthersGoOn()
+    {
+        using var loop = Loop(memoryBytes: 100, retained: 2);
+        var sequence = Submit(loop, "a", maxTokens: 24);
+        var job = Embed(loop, texts: 1, length: 120);
+
+        (await Should.ThrowAsync<LocalLlmException>(() => job.Result)).Message.ShouldContain("KvCache.MemoryBytes (100 bytes)");
+        (await ReadAsync(sequence)).Text.ShouldBe("bcdefghijklmnopqrstuvwxy");
+        (await ReadAsync(Submit(loop, "y"))).Text.ShouldBe("z");
+    }
+
+    [Fact]
+    public async Task Job_FailsBetweenItsSteps_GivesItsMemoryBack()
+    {
+        using (var loop = Loop(memoryBytes: 100, retained: 0))
+        {
+            using var cancellation = new CancellationTokenSource();
+            var ran = 0;
+            var job = Embed(loop, texts: 1, length: 60, stepTokens: 1, during: () =>
+            {
+                if (++ran == 3)
+                    cancellation.Cancel();
+            }, cancellation.Token);
+
+            await Should.ThrowAsync<OperationCanceledException>(() => job.Result);
+            (await ReadAsync(Submit(loop, new string('a', 80) + "w"))).Text.ShouldBe("xyz");
+        }
+
+        census.Alive.ShouldBe(0);
+        census.Pool.UsedBytes.ShouldBe(0);
+    }
+
+    // Each text's vector is its number of tokens.
+    private EmbeddingJob Embed(EngineLoop loop, int texts, int length, int stepTokens = 16, Action? during = null, CancellationToken cancellationToken = default)
+    {
+        var job = new EmbeddingJob(
+            [.. Enumerable.Range(0, texts).Select(_ => new int[length])], isMean: false,
+            new EmbeddingJobOptions
+            {
+                StepTokens = stepTokens,
+                CreateCache = () => FakeCache.Create(census),
+                Hidden = batch =>
+                {
+                    during?.Invoke();
+                    return (batch.Positions.index_select(0, batch.LogitRows) + 1).unsqueeze(1).to(float32);
+                },
+                Device = CPU,
+            },
+            cancellationToken);
+        loop.Submit(job);
+        return job;
+    }
+}
