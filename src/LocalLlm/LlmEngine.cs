@@ -138,17 +138,17 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
                 Spill = spill,
             },
             batch => model.Forward(batch, attention), tokenizer, logger);
-        var dense = new KvCacheFactory(new KvCacheOptions { Kind = KvCacheKind.Dense }, caches.Shape, useKernels, pool);
+        var dense = new DenseMemory(pool, caches.Shape);
         var embedder = new TextEmbedder(
             loop, tokenizer, embedding,
             new EmbeddingJobOptions
             {
                 StepTokens = options.PrefillChunkTokens,
-                CreateCache = dense.Create,
+                CreateCache = () => new DenseKvCache(caches.Shape, dense),
                 Hidden = batch => model.Hidden(batch, attention),
                 Device = model.Device,
             },
-            config.HiddenSize, info.ContextTokens, config.VocabSize, dense.BytesFor, memoryBytes);
+            config.HiddenSize, info.ContextTokens, config.VocabSize, tokens => DenseKvCache.BytesFor(caches.Shape, tokens), memoryBytes);
         return new LlmEngine(info, model, team, attention as IDisposable, loop, prompts, embedder, spill, options.KvCache.RetainedConversations);
     }
 
