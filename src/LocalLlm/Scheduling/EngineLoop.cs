@@ -122,6 +122,7 @@ internal sealed partial class EngineLoop : IDisposable
             }
 
             unfinished++;
+            sequence.ReaderCaughtUp = Wake;
             queue.Arrive(sequence);
         }
 
@@ -142,6 +143,8 @@ internal sealed partial class EngineLoop : IDisposable
                 KvLimitBytes = options.Pool.LimitBytes,
                 KvUsedBytes = options.Pool.UsedBytes,
                 Preemptions = Preemptions,
+                SpilledCaches = options.Spill?.Saved ?? 0,
+                RestoredCaches = options.Spill?.Loaded ?? 0,
                 IsStopped = stopped is not null,
                 Fault = fault,
             };
@@ -176,7 +179,7 @@ internal sealed partial class EngineLoop : IDisposable
                 Admit();
                 Count();
                 var hasJob = RunJob();
-                if (running.Count > 0)
+                if (running.Exists(s => !s.IsPaused))
                     Step();
                 else if (!hasJob)
                     AwaitWork();
@@ -216,6 +219,7 @@ internal sealed partial class EngineLoop : IDisposable
     /// </summary>
     private void Count()
     {
+        counters.SetPaused(running.Count(s => s.IsPaused) + queue.Paused);
         var now = Environment.TickCount64;
         if (running.Count > 0 && running.Count == sequencesCounted && now - cachesCounted < 100)
             return;
@@ -276,16 +280,15 @@ internal sealed partial class EngineLoop : IDisposable
         if (running.Count < options.MaxSequences && memory.TryStart(next, running))
             return true;
         if (running.Count == 0)
-        {
-            throw new LocalLlmException($"The KV cache of this request needs {options.CacheBytes(next.Tokens.Count + 1):N0} bytes for {next.Tokens.Count:N0} tokens and one more; "
-                + $"KvCache.MemoryBytes is {options.Pool.LimitBytes:N0}. Shorten the prompt or raise it.");
-        }
+            throw NeverFits(next);
 
-        // As few as possible of those with a lower priority, and none if that would not do.
+        // As few as possible of those that pause or have a lower priority, and none if that would not do.
         var rest = running.ToList();
         var victims = new List<Sequence>();
         do
         {
+            if (rest.Count == 0)
+                throw NeverFits(next);
             var victim = PreemptionPolicy.VictimFor(next.Request.Priority, Requests(rest));
             if (victim < 0)
                 return false;
@@ -298,8 +301,12 @@ internal sealed partial class EngineLoop : IDisposable
         return memory.TryStart(next, running);
     }
 
+    private LocalLlmException NeverFits(Sequence next) => new(
+        $"The KV cache of this request needs {options.CacheBytes(next.Tokens.Count + 1):N0} bytes for {next.Tokens.Count:N0} tokens and one more; "
+        + $"KvCache.MemoryBytes is {options.Pool.LimitBytes:N0}. Shorten the prompt or raise it.");
+
     private static RunningRequest[] Requests(List<Sequence> sequences) =>
-        [.. sequences.Select(s => new RunningRequest(s.Request.Priority, s.Arrival))];
+        [.. sequences.Select(s => new RunningRequest(s.Request.Priority, s.Arrival, s.IsPaused))];
 
     /// <summary>Takes a sequence's cache away; it waits with all its tokens, and goes on where it stopped once they are computed again.</summary>
     private void Preempt(Sequence sequence)
@@ -344,9 +351,11 @@ internal sealed partial class EngineLoop : IDisposable
 
     private void Step()
     {
-        var demands = running.ConvertAll(builder.Demand);
+        // A reader that is behind holds up its own sequence alone.
+        var active = running.FindAll(s => !s.IsPaused);
+        var demands = active.ConvertAll(builder.Demand);
         var counts = StepPlanner.Plan(CollectionsMarshal.AsSpan(demands), options.PrefillChunkTokens);
-        var planned = Reserve([.. running.Zip(counts).Where(p => p.Second > 0)]);
+        var planned = Reserve([.. active.Zip(counts).Where(p => p.Second > 0)]);
         if (planned.Count == 0)
             return; // all of them were preempted for those that this step left out
         try

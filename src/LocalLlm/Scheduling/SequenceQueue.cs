@@ -37,15 +37,15 @@ internal sealed class SequenceQueue(TimeProvider time)
         Volatile.Write(ref waitingCount, waiting.Count);
     }
 
-    /// <summary>Who starts next; null if nobody waits.</summary>
+    /// <summary>Waiting sequences that were preempted and could not go on, for their readers are too far behind.</summary>
+    public int Paused => waiting.Count(s => s.IsPaused);
+
+    /// <summary>Who starts next; null if nobody waits that could go on.</summary>
     public Sequence? Next()
     {
-        if (waiting.Count == 0)
-            return null;
-        var requests = new WaitingRequest[waiting.Count];
-        for (var i = 0; i < requests.Length; i++)
-            requests[i] = new WaitingRequest(waiting[i].Request.Priority, waiting[i].Arrival, Waited(waiting[i]));
-        return waiting[AdmissionPolicy.Next(requests)];
+        var ready = waiting.FindAll(s => !s.IsPaused);
+        var next = AdmissionPolicy.Next([.. ready.Select(s => new WaitingRequest(s.Request.Priority, s.Arrival, Waited(s)))]);
+        return next < 0 ? null : ready[next];
     }
 
     /// <summary>Removes a sequence.</summary>

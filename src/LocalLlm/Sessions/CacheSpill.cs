@@ -15,6 +15,15 @@ internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKv
     /// <summary>Shorter caches are computed again as fast as they are read.</summary>
     public const int MinTokens = 128;
 
+    private long saved;
+    private long loaded;
+
+    /// <summary>Caches that were given to the directory.</summary>
+    public long Saved => Volatile.Read(ref saved);
+
+    /// <summary>Caches that came back from it.</summary>
+    public long Loaded => Volatile.Read(ref loaded);
+
     /// <summary>
     /// Writes a cache that is about to leave memory, unless it is in the directory already. Whatever goes wrong is logged: its memory is needed,
     /// and others wait for it.
@@ -77,7 +86,9 @@ internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKv
     {
         try
         {
-            return load(content, tokens);
+            var cache = load(content, tokens);
+            Interlocked.Increment(ref loaded);
+            return cache;
         }
         catch (InvalidDataException e)
         {
@@ -113,7 +124,10 @@ internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKv
             throw;
         }
 
-        return store.Write(tokens, content, name);
+        var entry = store.Write(tokens, content, name);
+        if (entry is not null)
+            Interlocked.Increment(ref saved);
+        return entry;
     }
 
     [LoggerMessage(Level = LogLevel.Warning,

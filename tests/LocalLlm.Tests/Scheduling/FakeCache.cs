@@ -147,6 +147,7 @@ internal sealed class FakeCache : ISavableKvCache
             Pool = new KvPool(limitBytes);
             kind = new("a block", BlockTokens, () =>
             {
+                Allocating();
                 Interlocked.Increment(ref units);
                 return new FakeUnit(() => Interlocked.Decrement(ref units));
             });
@@ -156,6 +157,9 @@ internal sealed class FakeCache : ISavableKvCache
 
         /// <summary>Called before a cache of a length is saved.</summary>
         public Action<int> Saving { get; set; } = _ => { };
+
+        /// <summary>Called before a block is allocated.</summary>
+        public Action Allocating { get; set; } = () => { };
 
         /// <summary>Units that are allocated.</summary>
         public int Units => units;
