@@ -87,7 +87,13 @@ internal sealed class KvPool : IDisposable
     public void Dispose()
     {
         isDisposed = true;
-        FreeIdle(idleBytes);
+        foreach (var kind in kinds)
+        {
+            while (kind.Idle.TryPop(out var unit))
+                unit.Free();
+        }
+
+        Volatile.Write(ref idleBytes, 0);
     }
 
     private void MakeRoom(long bytes)

@@ -67,12 +67,20 @@ internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKv
     {
         if (reading.Content is not { } content || Load(content, reading.Tokens) is not { } cache)
             return null;
-        if (reading.Length == cache.Length)
-            return cache;
-        if (cache.CanTruncate(reading.Length))
+        try
         {
-            cache.Truncate(reading.Length);
-            return cache;
+            if (reading.Length == cache.Length)
+                return cache;
+            if (cache.CanTruncate(reading.Length))
+            {
+                cache.Truncate(reading.Length);
+                return cache;
+            }
+        }
+        catch
+        {
+            cache.Dispose();
+            throw;
         }
 
         cache.Dispose();

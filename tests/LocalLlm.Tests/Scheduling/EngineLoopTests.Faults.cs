@@ -48,6 +48,42 @@ public sealed partial class EngineLoopTests
     }
 
     [Fact]
+    public async Task OutOfMemory_WhereARetainedCacheGoesBack_FreesThatCache()
+    {
+        using var loop = Loop(retained: 1, memoryBytes: 38);
+        await ReadAsync(Submit(loop, new string('a', 30) + "w"));
+        census.Truncating = () => throw new InsufficientMemoryException("no memory left");
+
+        // There is no room for a fork beside it, so the cache itself is to be continued.
+        var next = ReadAsync(Submit(loop, new string('a', 30) + "wxu", maxTokens: 1)).WaitAsync(Patience);
+
+        (await Should.ThrowAsync<LocalLlmException>(() => next)).Message.ShouldContain("no memory left");
+        (census.Alive, census.Pool.UsedBytes).ShouldBe((0, 0L));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task OutOfMemory_WhereASpilledCacheGoesBack_FreesIt(bool burns)
+    {
+        using var loop = Loop(prefillChunk: 1000, retained: 1, spillDirectory: SpillFolder);
+        for (var i = 0; i < 4; i++)
+            await ReadAsync(Submit(loop, new string((char)('a' + i), 140) + "w"));
+        if (burns)
+            census.Truncating = () => throw new InsufficientMemoryException("no memory left");
+
+        var next = ReadAsync(Submit(loop, new string('a', 140) + "u", maxTokens: 2)).WaitAsync(Patience);
+
+        if (burns)
+            (await Should.ThrowAsync<LocalLlmException>(() => next)).Message.ShouldContain("no memory left");
+        else
+            (await next).End.Usage.CachedPromptTokens.ShouldBe(140);
+        loop.Statistics().RestoredCaches.ShouldBe(1);
+        loop.Dispose();
+        census.Alive.ShouldBe(0);
+    }
+
+    [Fact]
     public async Task Faults_AtRandomAmongManyInLittleMemory_LeaveEveryOtherAnswerAndNoMemory()
     {
         var failures = 0;

@@ -66,6 +66,60 @@ public sealed class ModelFaultTests
         faults.ShouldBeGreaterThan(2);
     }
 
+    [Theory]
+    [InlineData(KvCacheKind.StreamingQuant, false)]
+    [InlineData(KvCacheKind.LogQuant, true)]
+    [InlineData(KvCacheKind.Dense, false)]
+    [InlineData(KvCacheKind.Dense, true)]
+    public async Task Faults_AtRandomInConversationsOfManyTurns_LeaveNoMemory(KvCacheKind kind, bool spills)
+    {
+        var directory = spills ? Directory.CreateTempSubdirectory("spill-faults-").FullName : null;
+        using var model = new ModelLoop(AttentionBackend.Cpu, WeightType.Float32);
+        var cache = new KvCacheOptions { Kind = kind, Window = 32, RetainedConversations = 3 };
+        var chance = new Random(11);
+        var faults = 0;
+        var (loop, pool) = model.Start(cache, 3 * new KvCacheFactory(cache, model.Shape).PeakBytesFor(400), maxSequences: 5, prefillChunk: 64, spillDirectory: directory,
+            wrap: attention => new Faulty(attention, _ => Fail(400, "the kernel burnt")), allocating: _ => Fail(12, "no memory left"));
+        await Task.WhenAll(Enumerable.Range(0, 16).Select(async c =>
+        {
+            var random = new Random(c);
+            var history = Tokens(random, 130 + random.Next(60));
+            for (var turn = 0; turn < 5; turn++)
+            {
+                var sequence = model.Sequence([.. history], 1 + random.Next(12), priority: random.Next(3), maxUnread: 1 + random.Next(8));
+                loop.Submit(sequence);
+                try
+                {
+                    await ModelLoop.ReadAsync(sequence);
+                }
+                catch (LocalLlmException e)
+                {
+                    e.InnerException.ShouldBeOfType<InsufficientMemoryException>();
+                }
+
+                // Now and then an earlier point, to which a cache may have to go back.
+                history = random.Next(3) == 0 ? history[..(history.Count - 20)] : [.. sequence.Tokens, .. Tokens(random, 10)];
+            }
+        })).WaitAsync(TimeSpan.FromMinutes(2));
+
+        faults.ShouldBeGreaterThan(3);
+        loop.Statistics().Fault.ShouldBeNull();
+        loop.Dispose();
+        (pool.UsedBytes, pool.IdleBytes).ShouldBe((0, 0));
+        if (directory is not null)
+            Directory.Delete(directory, recursive: true);
+
+        void Fail(int oneIn, string message)
+        {
+            if (chance.Next(oneIn) != 0)
+                return;
+            faults++;
+            throw new InsufficientMemoryException(message);
+        }
+    }
+
+    private static List<int> Tokens(Random random, int count) => [.. Enumerable.Range(0, count).Select(_ => random.Next(39))];
+
     private static async Task<List<string>> AnswersAsync(ModelLoop model, KvCacheKind kind, List<int[]> prompts)
     {
         var (loop, _) = model.Start(new KvCacheOptions { Kind = kind, Window = 32, RetainedConversations = 0 }, null, maxSequences: 1, prefillChunk: 64);
@@ -111,7 +165,7 @@ public sealed class ModelFaultTests
     private static List<int[]> Prompts(int count)
     {
         var random = new Random(3);
-        return [.. Enumerable.Range(0, count).Select(_ => Enumerable.Range(0, 40 + random.Next(160)).Select(_ => random.Next(39)).ToArray())];
+        return [.. Enumerable.Range(0, count).Select(_ => Tokens(random, 40 + random.Next(160)).ToArray())];
     }
 
     /// <summary>A backend that fails where it is told to.</summary>
