@@ -141,22 +141,6 @@ public sealed class KvPoolTests
         isFreed.ShouldBeTrue();
     }
 
-    [Fact]
-    public void Take_AllocationFails_ChangesNothing()
-    {
-        var fails = true;
-        using var pool = new KvPool(100, _ =>
-        {
-            if (fails)
-                throw new InsufficientMemoryException();
-        });
-        Should.Throw<InsufficientMemoryException>(() => pool.Take(Kind(60)));
-        (pool.UsedBytes, pool.IdleBytes, pool.PeakBytes).ShouldBe((0, 0, 0));
-
-        fails = false;
-        pool.Take(Kind(60)).Release();
-    }
-
     private static long ReleaseAll(Dictionary<KvUnit, int> owners)
     {
         foreach (var (unit, count) in owners)
