@@ -9,6 +9,9 @@ public sealed record EngineStatistics
     /// <summary>Requests that wait for a place or for memory.</summary>
     public int WaitingRequests { get; init; }
 
+    /// <summary>Requests that pause until their reader takes what was generated; each runs or waits as well. They make way for others.</summary>
+    public int PausedRequests { get; init; }
+
     /// <summary>The most requests that run side by side.</summary>
     public int MaxSequences { get; init; }
 
@@ -23,6 +26,12 @@ public sealed record EngineStatistics
 
     /// <summary>Times since the engine was loaded that a request's cache made way for others and was computed again.</summary>
     public long Preemptions { get; init; }
+
+    /// <summary>Caches since the engine was loaded that left memory for the spill directory.</summary>
+    public long SpilledCaches { get; init; }
+
+    /// <summary>Caches since the engine was loaded that came back from the spill directory.</summary>
+    public long RestoredCaches { get; init; }
 
     /// <summary>Bytes that the caches of retained conversations hold; pages shared between them count once.</summary>
     public long RetainedKvBytes { get; init; }

@@ -6,7 +6,10 @@ public interface ILlmEngine : IAsyncDisposable
     /// <summary>What is loaded.</summary>
     LlmModelInfo Model { get; }
 
-    /// <summary>Generates an answer. The request is checked before the first update; cancelling ends it promptly, in the prompt as well.</summary>
+    /// <summary>
+    /// Generates an answer. The request is checked before the first update; cancelling ends it promptly, in the prompt as well. Up to 256 tokens are generated
+    /// ahead of whoever reads the updates; then this generation pauses until one is read, and makes way where others need its place or memory.
+    /// </summary>
     /// <param name="request">What to generate.</param>
     /// <param name="cancellationToken">Ends the generation with <see cref="OperationCanceledException"/>.</param>
     /// <exception cref="ArgumentException">The request is wrong; the message names the property.</exception>

@@ -74,7 +74,7 @@ public sealed partial class LlmEngine : IConversationStore
         var isEnded = false;
         try
         {
-            await foreach (var item in sequence.Events.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+            await foreach (var item in sequence.ReadAllAsync(cancellationToken).ConfigureAwait(false))
                 isEnded |= item is EndEvent;
         }
         finally

@@ -200,7 +200,7 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
         var reasoningTokens = 0;
         try
         {
-            await foreach (var item in sequence.Events.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+            await foreach (var item in sequence.ReadAllAsync(cancellationToken).ConfigureAwait(false))
             {
                 var (text, end) = item switch
                 {

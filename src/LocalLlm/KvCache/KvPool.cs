@@ -8,6 +8,7 @@ namespace LocalLlm.KvCache;
 internal sealed class KvPool : IDisposable
 {
     private readonly List<KvUnitKind> kinds = [];
+    private readonly Action<long>? allocating;
     private long usedBytes;
     private long idleBytes;
     private long peakBytes;
@@ -15,11 +16,12 @@ internal sealed class KvPool : IDisposable
 
     /// <summary>Creates a pool.</summary>
     /// <param name="limitBytes">The most bytes; null for no limit, and then nothing is kept idle.</param>
-    public KvPool(long? limitBytes = null)
+    /// <param name="allocating">Told before so many bytes are allocated; what it throws is to the caches as if there were no such memory.</param>
+    public KvPool(long? limitBytes = null, Action<long>? allocating = null)
     {
         if (limitBytes is { } limit)
             ArgumentOutOfRangeException.ThrowIfLessThan(limit, 0, nameof(limitBytes));
-        LimitBytes = limitBytes;
+        (LimitBytes, this.allocating) = (limitBytes, allocating);
     }
 
     /// <summary>The most bytes; null for no limit.</summary>
@@ -54,6 +56,7 @@ internal sealed class KvPool : IDisposable
         else
         {
             MakeRoom(kind.Bytes);
+            allocating?.Invoke(kind.Bytes);
             unit = kind.Create(); // if this fails, nothing has changed
             if (!kinds.Contains(kind))
                 kinds.Add(kind);
@@ -84,7 +87,13 @@ internal sealed class KvPool : IDisposable
     public void Dispose()
     {
         isDisposed = true;
-        FreeIdle(idleBytes);
+        foreach (var kind in kinds)
+        {
+            while (kind.Idle.TryPop(out var unit))
+                unit.Free();
+        }
+
+        Volatile.Write(ref idleBytes, 0);
     }
 
     private void MakeRoom(long bytes)

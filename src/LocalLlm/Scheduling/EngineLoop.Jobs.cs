@@ -64,7 +64,9 @@ internal sealed partial class EngineLoop
         try
         {
             var progress = job.Step(memory.TryReserve);
-            if (progress == JobProgress.Waiting && running.Count == 0)
+            if (progress == JobProgress.Waiting && running.Find(s => s.IsPaused) is { } paused)
+                Preempt(paused);
+            else if (progress == JobProgress.Waiting && running.Count == 0)
                 throw new LocalLlmException($"The text needs more memory than KvCache.MemoryBytes ({options.Pool.LimitBytes:N0} bytes) leaves. Raise it or split the text.");
             isDone = progress == JobProgress.Done;
         }

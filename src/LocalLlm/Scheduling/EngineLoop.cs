@@ -62,16 +62,12 @@ internal sealed record EngineLoopOptions
 /// </summary>
 internal sealed partial class EngineLoop : IDisposable
 {
-    /// <summary>Files that are read at a time: what was read is memory outside of the caches' limit until it is used.</summary>
-    private const int MostReaders = 4;
-
     private readonly EngineLoopOptions options;
     private readonly StepForward forward;
     private readonly TextTokenizer tokenizer;
     private readonly ILogger logger;
     private readonly SequenceQueue queue;
     private readonly List<Sequence> running = [];
-    private readonly List<Sequence> readers = []; // those that wait for a file
     private readonly SemaphoreSlim work = new(0);
     private readonly PrefixIndex retained;
     private readonly SequenceMemory memory;
@@ -126,6 +122,7 @@ internal sealed partial class EngineLoop : IDisposable
             }
 
             unfinished++;
+            sequence.ReaderCaughtUp = Wake;
             queue.Arrive(sequence);
         }
 
@@ -146,6 +143,8 @@ internal sealed partial class EngineLoop : IDisposable
                 KvLimitBytes = options.Pool.LimitBytes,
                 KvUsedBytes = options.Pool.UsedBytes,
                 Preemptions = Preemptions,
+                SpilledCaches = options.Spill?.Saved ?? 0,
+                RestoredCaches = options.Spill?.Loaded ?? 0,
                 IsStopped = stopped is not null,
                 Fault = fault,
             };
@@ -180,7 +179,7 @@ internal sealed partial class EngineLoop : IDisposable
                 Admit();
                 Count();
                 var hasJob = RunJob();
-                if (running.Count > 0)
+                if (running.Exists(s => !s.IsPaused))
                     Step();
                 else if (!hasJob)
                     AwaitWork();
@@ -220,6 +219,7 @@ internal sealed partial class EngineLoop : IDisposable
     /// </summary>
     private void Count()
     {
+        counters.SetPaused(running.Count(s => s.IsPaused) + queue.Paused);
         var now = Environment.TickCount64;
         if (running.Count > 0 && running.Count == sequencesCounted && now - cachesCounted < 100)
             return;
@@ -230,118 +230,8 @@ internal sealed partial class EngineLoop : IDisposable
         counters.SetCaches(bytes, SequenceMemory.PromisedBytes(running), retained.Bytes, retained.Count);
     }
 
-    /// <summary>Ends what was cancelled or has waited too long, and starts waiting sequences while there is room.</summary>
-    private void Admit()
-    {
-        queue.Collect();
-        foreach (var sequence in running.Where(s => s.IsCancelled).ToList())
-            End(sequence, new OperationCanceledException());
-        foreach (var sequence in queue.RemoveAll(s => s.IsCancelled))
-            End(sequence, new OperationCanceledException());
-        if (options.MaxQueueTime is { } limit)
-        {
-            foreach (var sequence in queue.RemoveAll(s => !s.HasStarted && queue.Waited(s) >= limit))
-                End(sequence, Overdue(limit));
-        }
-
-        StartWaiting();
-    }
-
-    /// <summary>
-    /// Starts waiting sequences in their order while there is room. Those whose file is being read are passed over, a few at a time, and keep a place free
-    /// for when it has been.
-    /// </summary>
-    private void StartWaiting()
-    {
-        readers.Clear();
-        while (queue.Next(readers) is { } next)
-        {
-            if (StartReading(next))
-            {
-                readers.Add(next);
-                if (readers.Count == MostReaders)
-                    return;
-            }
-            else if ((readers.Count > 0 && running.Count + readers.Count >= options.MaxSequences) || !TryStart(next))
-            {
-                return;
-            }
-        }
-    }
-
-    /// <returns>True while the cache that a waiting sequence can continue is being read; one whose file cannot even be looked for starts without it.</returns>
-    private bool StartReading(Sequence sequence)
-    {
-        try
-        {
-            return memory.IsReading(sequence, Wake);
-        }
-        catch (Exception e)
-        {
-            LogReadFailed(logger, e);
-            return false;
-        }
-    }
-
-    private EngineBusyException Overdue(TimeSpan limit) => new(
-        $"The request has waited for {limit} (MaxQueueTime) and was not started: {running.Count} requests run and {queue.Count} wait. Try again later, raise MaxQueueTime, "
-        + "or give the engine more MaxSequences or KvCache.MemoryBytes.", running.Count, queue.Count);
-
-    /// <summary>Starts the first waiting sequence, where need be in the place of running ones of lower priority.</summary>
-    /// <returns>False if it has to go on waiting.</returns>
-    private bool TryStart(Sequence next)
-    {
-        try
-        {
-            if (!TryMakeWay(next))
-                return false;
-            queue.Remove(next);
-            running.Add(next);
-            Volatile.Write(ref runningCount, running.Count);
-            if (next.Request.MaxTokens == 0 && next.PendingTokens == 0)
-                Finish(next, FinishReason.Length);
-        }
-        catch (Exception e)
-        {
-            LogStartFailed(logger, e);
-            queue.Remove(next);
-            End(next, Failure(e));
-        }
-
-        return true;
-    }
-
-    private bool TryMakeWay(Sequence next)
-    {
-        if (running.Count < options.MaxSequences && memory.TryStart(next, running))
-            return true;
-        if (running.Count == 0)
-        {
-            if (JobHoldsMemory)
-                return false;
-            throw new LocalLlmException($"The KV cache of this request needs {options.CacheBytes(next.Tokens.Count + 1):N0} bytes for {next.Tokens.Count:N0} tokens and one more; "
-                + $"KvCache.MemoryBytes is {options.Pool.LimitBytes:N0}. Shorten the prompt or raise it.");
-        }
-
-        // As few as possible of those with a lower priority, and none if that would not do.
-        var rest = running.ToList();
-        var victims = new List<Sequence>();
-        do
-        {
-            var victim = PreemptionPolicy.VictimFor(next.Request.Priority, Requests(rest));
-            if (victim < 0)
-                return false;
-            victims.Add(rest[victim]);
-            rest.RemoveAt(victim);
-        }
-        while (rest.Count >= options.MaxSequences || !memory.FitsWithout(next, victims, running));
-
-        victims.ForEach(Preempt);
-        return memory.TryStart(next, running);
-    }
-
     private static RunningRequest[] Requests(List<Sequence> sequences) =>
-        [.. sequences.Select(s => new RunningRequest(s.Request.Priority, s.Arrival))];
+        [.. sequences.Select(s => new RunningRequest(s.Request.Priority, s.Arrival, s.IsPaused))];
 
     /// <summary>Takes a sequence's cache away; it waits with all its tokens, and goes on where it stopped once they are computed again.</summary>
     private void Preempt(Sequence sequence)
@@ -395,9 +285,11 @@ internal sealed partial class EngineLoop : IDisposable
 
     private void Step()
     {
-        var demands = running.ConvertAll(builder.Demand);
+        // A reader that is behind holds up its own sequence alone.
+        var active = running.FindAll(s => !s.IsPaused);
+        var demands = active.ConvertAll(builder.Demand);
         var counts = StepPlanner.Plan(CollectionsMarshal.AsSpan(demands), options.PrefillChunkTokens);
-        var planned = Reserve([.. running.Zip(counts).Where(p => p.Second > 0)]);
+        var planned = Reserve([.. active.Zip(counts).Where(p => p.Second > 0)]);
         if (planned.Count == 0)
             return; // all of them were preempted for those that this step left out, or wait
         try

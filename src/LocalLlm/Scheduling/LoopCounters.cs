@@ -8,9 +8,13 @@ internal sealed class LoopCounters
     private long reservedKvBytes;
     private long retainedKvBytes;
     private long generatedTokens;
+    private int pausedRequests;
 
     /// <summary>Counts one sampled token; by the engine thread.</summary>
     public void CountToken() => Volatile.Write(ref generatedTokens, generatedTokens + 1);
+
+    /// <summary>How many wait for their readers; by the engine thread.</summary>
+    public void SetPaused(int requests) => Volatile.Write(ref pausedRequests, requests);
 
     /// <summary>What the caches hold; by the engine thread.</summary>
     public void SetCaches(long bytes, long reservedBytes, long retainedBytes, int retained)
@@ -28,6 +32,7 @@ internal sealed class LoopCounters
         ReservedKvBytes = Volatile.Read(ref reservedKvBytes),
         RetainedKvBytes = Volatile.Read(ref retainedKvBytes),
         RetainedCaches = Volatile.Read(ref retainedCaches),
+        PausedRequests = Volatile.Read(ref pausedRequests),
         GeneratedTokens = Volatile.Read(ref generatedTokens),
     };
 }

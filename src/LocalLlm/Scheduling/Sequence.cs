@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Threading.Channels;
 using LocalLlm.KvCache;
@@ -42,6 +43,9 @@ internal sealed record SequenceRequest
     /// <summary>What tokens may come; null for any. Owned by the sequence.</summary>
     public TokenConstraint? Constraint { get; init; }
 
+    /// <summary>Events that may wait for the reader; with so many unread the sequence pauses until one is read.</summary>
+    public int MaxUnread { get; init; } = 256;
+
     /// <summary>Special tokens whose text the reader wants to see; the others are not part of the text.</summary>
     public required IReadOnlySet<int> VisibleSpecialIds { get; init; }
 }
@@ -62,7 +66,7 @@ internal sealed record EndEvent(string Text, FinishReason FinishReason, Generati
 /// <summary>One request in the engine loop. The loop owns all but the channel and <see cref="Cancel"/>.</summary>
 internal sealed class Sequence
 {
-    private readonly Channel<SequenceEvent> events = Channel.CreateUnbounded<SequenceEvent>(new() { SingleReader = true, SingleWriter = true });
+    private readonly Channel<SequenceEvent> events;
     private readonly StreamingDecoder decoder;
     private readonly StopMatcher stops;
     private readonly Sampler sampler;
@@ -76,6 +80,8 @@ internal sealed class Sequence
     {
         Request = request;
         Tokens = [.. request.PromptIds];
+        // One place more: the end may follow the last token at once.
+        events = Channel.CreateBounded<SequenceEvent>(new BoundedChannelOptions(request.MaxUnread + 1) { SingleReader = true, SingleWriter = true });
         decoder = new StreamingDecoder(tokenizer, atBeginning: !request.ContinuesText, includeSpecial: true);
         stops = new StopMatcher(request.StopSequences);
         sampler = new Sampler(request.Sampling, request.PromptIds);
@@ -144,7 +150,26 @@ internal sealed class Sequence
 
     public int SampledTokens => Tokens.Count - Request.PromptIds.Length;
 
-    public ChannelReader<SequenceEvent> Events => events.Reader;
+    /// <summary>True while its reader is so far behind that no token may be sampled. By the engine thread: only its own steps make it true.</summary>
+    public bool IsPaused => events.Reader.Count >= Request.MaxUnread;
+
+    /// <summary>Called from the reader's thread when the sequence need not pause any more.</summary>
+    public Action? ReaderCaughtUp { get; set; }
+
+    /// <summary>The events, once, from one thread.</summary>
+    /// <exception cref="LocalLlmException">The sequence failed.</exception>
+    /// <exception cref="OperationCanceledException">The sequence or its reader was cancelled; then events may be unread.</exception>
+    public async IAsyncEnumerable<SequenceEvent> ReadAllAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        await foreach (var item in events.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            // Only a read that leaves one place free can end a pause: if the loop has filled that place meanwhile, it has seen it.
+            if (events.Reader.Count == Request.MaxUnread - 1)
+                ReaderCaughtUp?.Invoke();
+            yield return item;
+        }
+    }
 
     /// <summary>Asks the loop to drop this sequence; from any thread.</summary>
     public void Cancel() => isCancelled = true;
@@ -175,7 +200,7 @@ internal sealed class Sequence
             return FinishReason.Stop;
 
         var text = tokenizer.IsSpecial(id) && !Request.VisibleSpecialIds.Contains(id) ? "" : decoder.Add(id);
-        events.Writer.TryWrite(new TokenEvent(stops.Add(text), logprobs?.Of(id)));
+        Publish(new TokenEvent(stops.Add(text), logprobs?.Of(id)));
         if (stops.IsStopped)
             return FinishReason.Stop;
         return SampledTokens >= Request.MaxTokens ? FinishReason.Length : null;
@@ -188,7 +213,7 @@ internal sealed class Sequence
     public void Complete(FinishReason reason, long kvBytes, long kvBytesFp16)
     {
         var rest = stops.IsStopped ? "" : stops.Add(decoder.Flush()) + stops.Flush();
-        events.Writer.TryWrite(new EndEvent(rest, reason, new GenerationUsage
+        Publish(new EndEvent(rest, reason, new GenerationUsage
         {
             PromptTokens = Request.PromptIds.Length,
             CachedPromptTokens = CachedPromptTokens,
@@ -204,4 +229,10 @@ internal sealed class Sequence
 
     /// <summary>Publishes a failure.</summary>
     public void Fault(Exception error) => events.Writer.TryComplete(error);
+
+    private void Publish(SequenceEvent item)
+    {
+        if (!events.Writer.TryWrite(item))
+            throw new InvalidOperationException("A token was sampled for a reader who is too far behind.");
+    }
 }

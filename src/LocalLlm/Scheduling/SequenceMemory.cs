@@ -52,6 +52,7 @@ internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKv
             if (source.Cache.CanTruncate(length) && TryDropFor(promised, () => source.Cache.GrowthBytes(target), source))
             {
                 retained.Take(source);
+                sequence.Cache = source.Cache; // the sequence's from here on, also if it cannot go back
                 source.Cache.Truncate(length);
                 Give(sequence, source.Cache, null);
                 return true;

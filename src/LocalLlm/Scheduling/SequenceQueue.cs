@@ -37,17 +37,16 @@ internal sealed class SequenceQueue(TimeProvider time)
         Volatile.Write(ref waitingCount, waiting.Count);
     }
 
-    /// <summary>Who starts next; null if nobody waits.</summary>
+    /// <summary>Waiting sequences that were preempted and could not go on, for their readers are too far behind.</summary>
+    public int Paused => waiting.Count(s => s.IsPaused);
+
+    /// <summary>Who starts next; null if nobody waits that could go on.</summary>
     /// <param name="passed">Those whose turn it is not, whatever their place.</param>
-    public Sequence? Next(IReadOnlyCollection<Sequence>? passed = null)
+    public Sequence? Next(IReadOnlyCollection<Sequence> passed)
     {
-        var candidates = passed is null or { Count: 0 } ? waiting : waiting.FindAll(s => !passed.Contains(s));
-        if (candidates.Count == 0)
-            return null;
-        var requests = new WaitingRequest[candidates.Count];
-        for (var i = 0; i < requests.Length; i++)
-            requests[i] = new WaitingRequest(candidates[i].Request.Priority, candidates[i].Arrival, Waited(candidates[i]));
-        return candidates[AdmissionPolicy.Next(requests)];
+        var ready = waiting.FindAll(s => !s.IsPaused && !passed.Contains(s));
+        var next = AdmissionPolicy.Next([.. ready.Select(s => new WaitingRequest(s.Request.Priority, s.Arrival, Waited(s)))]);
+        return next < 0 ? null : ready[next];
     }
 
     /// <summary>Removes a sequence.</summary>

@@ -15,6 +15,15 @@ internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKv
     /// <summary>Shorter caches are computed again as fast as they are read.</summary>
     public const int MinTokens = 128;
 
+    private long saved;
+    private long loaded;
+
+    /// <summary>Caches that were given to the directory.</summary>
+    public long Saved => Volatile.Read(ref saved);
+
+    /// <summary>Caches that came back from it.</summary>
+    public long Loaded => Volatile.Read(ref loaded);
+
     /// <summary>
     /// Writes a cache that is about to leave memory, unless it is in the directory already. Whatever goes wrong is logged: its memory is needed,
     /// and others wait for it.
@@ -61,12 +70,20 @@ internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKv
     {
         if (reading.Content is not { } content || Load(content, reading.Tokens) is not { } cache)
             return null;
-        if (reading.Length == cache.Length)
-            return cache;
-        if (cache.CanTruncate(reading.Length))
+        try
         {
-            cache.Truncate(reading.Length);
-            return cache;
+            if (reading.Length == cache.Length)
+                return cache;
+            if (cache.CanTruncate(reading.Length))
+            {
+                cache.Truncate(reading.Length);
+                return cache;
+            }
+        }
+        catch
+        {
+            cache.Dispose();
+            throw;
         }
 
         cache.Dispose();
@@ -80,7 +97,9 @@ internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKv
     {
         try
         {
-            return load(content, tokens);
+            var cache = load(content, tokens);
+            Interlocked.Increment(ref loaded);
+            return cache;
         }
         catch (InvalidDataException e)
         {
@@ -119,7 +138,10 @@ internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKv
             throw;
         }
 
-        return store.Write(tokens, content, name);
+        var entry = store.Write(tokens, content, name);
+        if (entry is not null)
+            Interlocked.Increment(ref saved);
+        return entry;
     }
 
     [LoggerMessage(Level = LogLevel.Warning,

@@ -130,6 +130,17 @@ public sealed class KvPoolTests
         allocated.ShouldBe(0);
     }
 
+    [Fact]
+    public void Dispose_IdleUnitsOfNoBytes_AreFreed()
+    {
+        var isFreed = false;
+        var pool = new KvPool(100);
+        pool.Take(new KvUnitKind<FakeCache.FakeUnit>("nothing", 0, () => new FakeCache.FakeUnit(() => isFreed = true))).Release();
+
+        pool.Dispose();
+        isFreed.ShouldBeTrue();
+    }
+
     private static long ReleaseAll(Dictionary<KvUnit, int> owners)
     {
         foreach (var (unit, count) in owners)

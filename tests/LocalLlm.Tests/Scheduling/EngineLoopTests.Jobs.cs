@@ -40,6 +40,17 @@ public sealed partial class EngineLoopTests
     }
 
     [Fact]
+    public async Task Job_BesideAReaderWhoIsBehind_GetsItsMemory()
+    {
+        using var loop = Loop(memoryBytes: 100, retained: 0);
+        var slow = Submit(loop, new string('a', 60), maxUnread: 2);
+        await PausedAsync(loop, 1);
+
+        (await Embed(loop, texts: 2, length: 60).Result.WaitAsync(Patience)).ShouldAllBe(vector => vector[0] == 60);
+        (await ReadAsync(slow).WaitAsync(Patience)).Text.ShouldBe("bcdefghijklmnopqrstuvwxyz");
+    }
+
+    [Fact]
     public async Task Job_NeedsMoreThanThereIs_IsAClearErrorAndOthersGoOn()
     {
         using var loop = Loop(memoryBytes: 100, retained: 2);

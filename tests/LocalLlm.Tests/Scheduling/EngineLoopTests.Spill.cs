@@ -93,7 +93,7 @@ public sealed partial class EngineLoopTests
         var slow = Submit(loop, new string('a', 140) + "wxyzb", maxTokens: 2);
         foreach (var c in "klm")
             (await ReadAsync(Submit(loop, new string(c, 20)))).Text.ShouldNotBeEmpty();
-        slow.Events.TryRead(out _).ShouldBeFalse();
+        slow.HasStarted.ShouldBeFalse();
 
         await File.WriteAllTextAsync(file, "no cache", TestContext.Current.CancellationToken);
         (await ReadAsync(slow)).Text.ShouldBe("cd");

@@ -212,8 +212,13 @@ public sealed partial class EngineLoopTests : IDisposable
     {
         var loop = Loop();
         using var started = new SemaphoreSlim(0);
-        beforeStep = _ => started.Release();
-        var sequence = Submit(loop, new string('a', 5000));
+        beforeStep = _ =>
+        {
+            started.Release();
+            while (!loop.Statistics().IsStopped)
+                Thread.Sleep(1);
+        };
+        var sequence = Submit(loop, new string('a', 50));
         await started.WaitAsync();
 
         loop.Dispose();
@@ -363,7 +368,7 @@ public sealed partial class EngineLoopTests : IDisposable
     }
 
     private Sequence Submit(
-        EngineLoop loop, string prompt, int maxTokens = 1000, string[]? stops = null, int priority = 0, TokenConstraint? constraint = null)
+        EngineLoop loop, string prompt, int maxTokens = 1000, string[]? stops = null, int priority = 0, TokenConstraint? constraint = null, int maxUnread = 256)
     {
         var ids = tokenizer.Encode(prompt);
         var sequence = new Sequence(
@@ -378,6 +383,7 @@ public sealed partial class EngineLoopTests : IDisposable
                 EndIds = new HashSet<int> { End },
                 VisibleSpecialIds = new HashSet<int>(),
                 Constraint = constraint,
+                MaxUnread = maxUnread,
             },
             tokenizer);
         loop.Submit(sequence);
@@ -387,7 +393,7 @@ public sealed partial class EngineLoopTests : IDisposable
     private static async Task<(string Text, EndEvent End)> ReadAsync(Sequence sequence)
     {
         var text = "";
-        await foreach (var item in sequence.Events.ReadAllAsync())
+        await foreach (var item in sequence.ReadAllAsync())
         {
             if (item is EndEvent end)
                 return (text + end.Text, end);

@@ -39,7 +39,16 @@ internal sealed class FakeCache : ISavableKvCache
     public static FakeCache Load(Census census, int truncatableFrom, Stream content, int tokens)
     {
         var cache = new FakeCache(census, truncatableFrom);
-        cache.Reserve(new CacheReader(content).ReadNumber("length", tokens, tokens));
+        try
+        {
+            cache.Reserve(new CacheReader(content).ReadNumber("length", tokens, tokens));
+        }
+        catch
+        {
+            cache.Dispose();
+            throw;
+        }
+
         cache.Length = tokens;
         return cache;
     }
@@ -98,6 +107,7 @@ internal sealed class FakeCache : ISavableKvCache
 
     public void Truncate(int length)
     {
+        census.Truncating();
         Length = length;
         while (blocks.Count > Blocks(length))
         {
@@ -147,6 +157,7 @@ internal sealed class FakeCache : ISavableKvCache
             Pool = new KvPool(limitBytes);
             kind = new("a block", BlockTokens, () =>
             {
+                Allocating();
                 Interlocked.Increment(ref units);
                 return new FakeUnit(() => Interlocked.Decrement(ref units));
             });
@@ -156,6 +167,12 @@ internal sealed class FakeCache : ISavableKvCache
 
         /// <summary>Called before a cache of a length is saved.</summary>
         public Action<int> Saving { get; set; } = _ => { };
+
+        /// <summary>Called before a cache goes back to a length.</summary>
+        public Action Truncating { get; set; } = () => { };
+
+        /// <summary>Called before a block is allocated.</summary>
+        public Action Allocating { get; set; } = () => { };
 
         /// <summary>Units that are allocated.</summary>
         public int Units => units;

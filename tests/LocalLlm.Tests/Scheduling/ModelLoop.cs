@@ -53,11 +53,13 @@ internal sealed class ModelLoop : IDisposable
 
     /// <summary>A loop with a pool of its own.</summary>
     public (EngineLoop Loop, KvPool Pool) Start(KvCacheOptions cache, long? memoryBytes, int maxSequences, int prefillChunk, Action<StepBatch, Tensor>? observe = null,
-        string? spillDirectory = null)
+        string? spillDirectory = null,
+        Func<IAttentionBackend, IAttentionBackend>? wrap = null, Action<long>? allocating = null)
     {
-        var pool = new KvPool(memoryBytes);
+        var pool = new KvPool(memoryBytes, allocating);
         var caches = new KvCacheFactory(cache, Shape, useKernels, pool);
         IAttentionBackend attention = useKernels ? new CpuAttention(team) : new TorchAttention();
+        attention = wrap?.Invoke(attention) ?? attention;
         var loop = new EngineLoop(
             new EngineLoopOptions
             {
@@ -84,13 +86,14 @@ internal sealed class ModelLoop : IDisposable
     }
 
     /// <summary>A greedy sequence; with 0 tokens one that computes its prompt only.</summary>
-    public Sequence Sequence(int[] prompt, int maxTokens, int priority = 0, string? saveName = null) => new(
+    public Sequence Sequence(int[] prompt, int maxTokens, int priority = 0, int maxUnread = 256, string? saveName = null) => new(
         new SequenceRequest
         {
             PromptIds = prompt,
             ContinuesText = true,
             MaxTokens = maxTokens,
             Priority = priority,
+            MaxUnread = maxUnread,
             SaveName = saveName,
             Sampling = SamplingSettings.Resolve(SamplingOptions.Greedy, new SamplingOptions()),
             StopSequences = [],
@@ -103,7 +106,7 @@ internal sealed class ModelLoop : IDisposable
     public static async Task<(string Text, EndEvent End)> ReadAsync(Sequence sequence)
     {
         var text = "";
-        await foreach (var item in sequence.Events.ReadAllAsync())
+        await foreach (var item in sequence.ReadAllAsync())
         {
             if (item is EndEvent end)
                 return (text + end.Text, end);

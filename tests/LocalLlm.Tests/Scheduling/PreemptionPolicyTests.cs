@@ -23,6 +23,15 @@ public class PreemptionPolicyTests
     }
 
     [Fact]
+    public void Victims_ThoseThatWaitForTheirReaders_LeaveBeforeAllOthers()
+    {
+        PreemptionPolicy.Victim([new(0, 9), new(2, 1, IsPaused: true), new(0, 8)]).ShouldBe(1);
+        PreemptionPolicy.Victim([new(1, 1, IsPaused: true), new(2, 2, IsPaused: true), new(0, 3)]).ShouldBe(0);
+        PreemptionPolicy.VictimFor(-5, [new(0, 1), new(2, 2, IsPaused: true)]).ShouldBe(1);
+        PreemptionPolicy.VictimFor(0, [new(0, 1)]).ShouldBe(-1);
+    }
+
+    [Fact]
     public void Victim_AgainAndAgain_TheOldestOfTheHighestPriorityStays() =>
         Gen.Int[-2, 2].List[1, 20].Sample(priorities =>
         {
