@@ -19,7 +19,7 @@ internal static class TurnMapper
             if (message.Role == MessageRole.Tool)
                 AddToolTurns(turns, message, callNames);
             else if (message.Role == MessageRole.Assistant)
-                turns.Add(AssistantTurn(message, callNames));
+                AddAssistantTurn(turns, AssistantTurn(message, callNames));
             else if (message.Role == MessageRole.User)
                 turns.Add(new ChatTurn(ChatRole.User, Text(message)) { Name = message.AuthorName });
             else if (message.Role == MessageRole.System || message.Role == Developer)
@@ -55,6 +55,29 @@ internal static class TurnMapper
             };
         }
         return text;
+    }
+
+    /// <summary>
+    /// Semantic Kernel may keep one answer's calls in a message each (its adapter of chat clients, when streaming) or behind an empty one (its
+    /// agents, when streaming calls that the caller makes). The model wrote them as one turn, and reads and caches them as one.
+    /// </summary>
+    private static void AddAssistantTurn(List<ChatTurn> turns, ChatTurn turn)
+    {
+        if (turns is [.., { Role: ChatRole.Assistant } before]
+            && turn.ToolCalls.Count > 0
+            && (before.ToolCalls.Count > 0 || before.Content.Length == 0)
+            && (before.Name is null || turn.Name is null || before.Name == turn.Name))
+        {
+            turns[^1] = turn with
+            {
+                Content = before.Content + turn.Content,
+                Reasoning = before.Reasoning + turn.Reasoning is { Length: > 0 } reasoning ? reasoning : null,
+                ToolCalls = [.. before.ToolCalls, .. turn.ToolCalls],
+                Name = before.Name ?? turn.Name,
+            };
+            return;
+        }
+        turns.Add(turn);
     }
 
     private static ChatTurn AssistantTurn(ChatMessage message, Dictionary<string, string> callNames)

@@ -33,6 +33,51 @@ public sealed class ChatRequestMapperTests
     }
 
     [Fact]
+    public void Map_CallsOfOneAnswerInAMessageEach_AreOneTurn()
+    {
+        var turns = Map(null, Hello[0], new(ChatRole.Assistant, [new TextReasoningContent("Both."), new TextContent("I ask."), Call("c1")]),
+            new(ChatRole.Assistant, [Call("c2")]), Result("c1"), Result("c2")).Generation.Turns;
+
+        turns.Select(t => t.Role).ShouldBe([TurnRole.User, TurnRole.Assistant, TurnRole.Tool, TurnRole.Tool]);
+        (turns[1].Reasoning, turns[1].Content).ShouldBe(("Both.", "I ask."));
+        turns[1].ToolCalls.Select(c => c.Id).ShouldBe(["c1", "c2"]);
+        turns.Skip(2).Select(t => t.ToolCallId).ShouldBe(["c1", "c2"]);
+    }
+
+    [Theory]
+    [InlineData("Bo", null)]
+    [InlineData(null, "Bo")]
+    [InlineData("Bo", "Bo")]
+    public void Map_CallBehindAnEmptyAnswer_IsOneTurn(string? first, string? second)
+    {
+        var turns = Map(null, Hello[0], new(ChatRole.Assistant, "") { AuthorName = first },
+            new(ChatRole.Assistant, [Call("c1")]) { AuthorName = second }, Result("c1")).Generation.Turns;
+
+        turns.Select(t => t.Role).ShouldBe([TurnRole.User, TurnRole.Assistant, TurnRole.Tool]);
+        turns[1].ToolCalls.ShouldHaveSingleItem().Id.ShouldBe("c1");
+        (turns[1].Name, turns[1].Reasoning).ShouldBe(("Bo", null));
+    }
+
+    [Fact]
+    public void Map_AnswersThatFollowOneAnother_StayApart()
+    {
+        var turns = Map(null, Hello[0],
+            new(ChatRole.Assistant, "Said."),
+            new(ChatRole.Assistant, [Call("c1")]) { AuthorName = "Bo" },
+            new(ChatRole.Assistant, [Call("c2")]) { AuthorName = "Cy" },
+            Result("c1"),
+            new(ChatRole.Assistant, [Call("c3")]),
+            new(ChatRole.Assistant, "Done.")).Generation.Turns;
+
+        turns.Skip(1).Select(t => (t.Content, string.Join(' ', t.ToolCalls.Select(c => c.Id))))
+            .ShouldBe([("Said.", ""), ("", "c1"), ("", "c2"), ("noon", ""), ("", "c3"), ("Done.", "")]);
+    }
+
+    private static FunctionCallContent Call(string id) => new(id, "time", new Dictionary<string, object?> { ["city"] = "Rome" });
+
+    private static ChatMessage Result(string id) => new(ChatRole.Tool, [new FunctionResultContent(id, "noon")]);
+
+    [Fact]
     public void Map_AllOptions_ReachTheEngine()
     {
         var request = Map(new ChatOptions

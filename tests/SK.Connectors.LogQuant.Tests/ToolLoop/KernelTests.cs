@@ -152,6 +152,33 @@ public sealed class KernelTests
         engine.Requests[1].Turns[^1].Content.ShouldBe("noon in Rome");
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task ChatClient_AsChatCompletionService_NextTurnSendsTheCallsAsTheyWereMade(bool streaming)
+    {
+        var engine = new ScriptedEngine(
+            Script.Calls(("c1", "Clock_Time", """{"city":"Rome"}"""), ("c2", "Clock_Time", """{"city":"Oslo"}""")), Script.Text("Noon."), Script.Text("Bye."));
+        var kernel = ClientKernel(engine, new ClockPlugin());
+        var chat = kernel.GetRequiredService<IChatClient>().AsChatCompletionService(kernel.Services);
+        var settings = new LogQuantPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.Auto() };
+        var history = new ChatHistory();
+
+        foreach (var text in new[] { "What time is it?", "Bye" })
+        {
+            history.AddUserMessage(text);
+            history.AddAssistantMessage(streaming
+                ? string.Concat(await chat.GetStreamingChatMessageContentsAsync(history, settings, kernel).Select(p => p.Content).ToListAsync())
+                : (await chat.GetChatMessageContentAsync(history, settings, kernel)).Content!);
+        }
+
+        var before = engine.Requests[1].Turns;
+        before.Select(t => t.Role).ShouldBe([TurnRole.User, TurnRole.Assistant, TurnRole.Tool, TurnRole.Tool]);
+        before[1].ToolCalls.Select(c => c.Id).ShouldBe(["c1", "c2"]);
+        engine.Requests[2].Turns.Take(4).Select(t => (t.Role, t.Content, t.ToolCallId)).ShouldBe(before.Select(t => (t.Role, t.Content, t.ToolCallId)));
+        engine.Requests[2].Turns[1].ToolCalls.ShouldBe(before[1].ToolCalls);
+    }
+
     [Fact]
     public async Task GetResponse_ThroughTheRegisteredClient_InvokesPlainFunctions()
     {
