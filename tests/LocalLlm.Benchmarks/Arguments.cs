@@ -18,6 +18,8 @@ internal sealed class Arguments
                       constrained decoding: mask and step of each token, in microseconds and against sampling one; a synthetic vocabulary of 150,000 by default
           decode [--depth 0,4096,16384,32768] [--prefill 512] [--prefill-depth 0,4096] [--layers 16] [--steps 16] [--torch 1]
                       a random-weight model of Llama-3.2-1B's shape: tokens per second with a dense and a LogQuant cache, and where the time goes
+          batch [--conversations 2,4,8,16] [--depth 4096] [--layers 16] [--steps 16]
+                      the same model: a decode step of several conversations in turns with one of a single conversation
           reuse [--tokens 16384] [--turn 64] [--chunk 512] [--layers 16] [--rounds 5]
                       a follow-up turn of a long conversation from the retained cache, a fork and the spill directory, against recomputing it
           micro ...   BenchmarkDotNet; its own options follow

@@ -22,6 +22,7 @@ try
     IComparison? comparison = arguments.Command switch
     {
         "attention" => AttentionComparison.Parse(arguments),
+        "batch" => BatchComparison.Parse(arguments),
         "constraints" => ConstraintComparison.Parse(arguments),
         "decode" => DecodeComparison.Parse(arguments),
         "linear" => LinearComparison.Parse(arguments),

@@ -56,7 +56,7 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
     {
         using var cache = caches.Create();
         ModelSteps.Fill(cache, caches.Shape, depth);
-        var clock = new Clock(backend);
+        var clock = new TimedAttention(backend);
         var sampler = new Sampler(SamplingSettings.Resolve(null, new SamplingOptions()), []);
         var token = Step(model, clock, cache, sampler, [1]);
         token = Step(model, clock, cache, sampler, [token]);
@@ -112,7 +112,7 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
         {
             var linear = side.Model.LinearTime;
             var start = Stopwatch.GetTimestamp();
-            Step(side.Model, new Clock(side.Backend), cache, sampler, [1]);
+            Step(side.Model, new TimedAttention(side.Backend), cache, sampler, [1]);
             return (Stopwatch.GetElapsedTime(start).TotalMilliseconds, (side.Model.LinearTime - linear).TotalMilliseconds);
         }
 
@@ -128,7 +128,7 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
         {
             using var cache = caches.Create();
             ModelSteps.Fill(cache, caches.Shape, depth);
-            var clock = new Clock(backend);
+            var clock = new TimedAttention(backend);
             var before = model.LinearTime;
             var start = Stopwatch.GetTimestamp();
             Step(model, clock, cache, new Sampler(SamplingSettings.Resolve(null, new SamplingOptions()), []), [.. Enumerable.Range(1, prefillTokens)]);
@@ -142,30 +142,12 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
             ("linear_ms", linear), ("attention_ms", attention), ("other_ms", best - linear - attention), ("attention_share", attention / best));
     }
 
-    private static int Step(DecoderModel model, Clock clock, IKvCache cache, Sampler sampler, int[] tokens)
+    private static int Step(DecoderModel model, TimedAttention clock, IKvCache cache, Sampler sampler, int[] tokens)
     {
         using var logits = ModelSteps.Forward(model, clock, cache, tokens);
         var start = Stopwatch.GetTimestamp();
         var token = sampler.Sample(ModelSteps.Numbers(logits));
         clock.Sampling += Stopwatch.GetElapsedTime(start);
         return token;
-    }
-
-    /// <summary>A backend that is timed.</summary>
-    private sealed class Clock(IAttentionBackend backend) : IAttentionBackend
-    {
-        public TimeSpan Attention { get; private set; }
-
-        public TimeSpan Sampling { get; set; }
-
-        public void Reset() => (Attention, Sampling) = (TimeSpan.Zero, TimeSpan.Zero);
-
-        public Tensor Attend(int layer, Tensor q, Tensor k, Tensor v, double scale, int? slidingWindow, StepBatch batch)
-        {
-            var start = Stopwatch.GetTimestamp();
-            var output = backend.Attend(layer, q, k, v, scale, slidingWindow, batch);
-            Attention += Stopwatch.GetElapsedTime(start);
-            return output;
-        }
     }
 }
