@@ -28,6 +28,7 @@ try
         "linear" => LinearComparison.Parse(arguments),
         "quantize" => QuantizeComparison.Parse(arguments),
         "reuse" => ReuseComparison.Parse(arguments),
+        "serve" => ServeComparison.Parse(arguments),
         _ => null,
     };
     if (comparison is null || arguments.WantsHelp)
