@@ -86,6 +86,9 @@ internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKv
         }
     }
 
+    /// <inheritdoc cref="SpillStore.Held"/>
+    public (int Caches, long Bytes) Held => store.Held;
+
     /// <inheritdoc cref="SpillStore.Find(string)"/>
     public SpilledCache? Find(string name) => store.Find(name);
 

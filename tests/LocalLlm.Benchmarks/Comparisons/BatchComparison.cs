@@ -75,7 +75,6 @@ internal sealed class BatchComparison(int[] conversations, int depth, int layers
     /// <summary>The conversations of one side, and the times of their steps.</summary>
     private sealed class Side(DecoderModel model, IAttentionBackend attention, IReadOnlyList<IKvCache> caches)
     {
-        private readonly TimedAttention clock = new(attention);
         private readonly Sampler sampler = new(SamplingSettings.Resolve(null, new SamplingOptions()), []);
         private readonly int[] tokens = [.. Enumerable.Range(1, caches.Count)];
 
@@ -83,22 +82,19 @@ internal sealed class BatchComparison(int[] conversations, int depth, int layers
 
         public void Step(bool isCounted)
         {
-            clock.Reset();
-            var linear = model.LinearTime;
+            var (linear, attended) = (model.LinearTime, model.AttentionTime);
             var start = Stopwatch.GetTimestamp();
-            using (var logits = ModelSteps.Decode(model, clock, caches, tokens))
-            {
-                var sampling = Stopwatch.GetTimestamp();
-                var numbers = ModelSteps.Numbers(logits);
-                var vocabulary = numbers.Length / tokens.Length;
-                for (var i = 0; i < tokens.Length; i++)
-                    tokens[i] = sampler.Sample(numbers.Slice(i * vocabulary, vocabulary));
-                clock.Sampling = Stopwatch.GetElapsedTime(sampling);
-            }
-
-            var total = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
-            if (isCounted)
-                Measured.Add((total, (model.LinearTime - linear).TotalMilliseconds, clock.Attention.TotalMilliseconds, clock.Sampling.TotalMilliseconds));
+            using var logits = ModelSteps.Decode(model, attention, caches, tokens);
+            var sampling = Stopwatch.GetTimestamp();
+            var numbers = ModelSteps.Numbers(logits);
+            var vocabulary = numbers.Length / tokens.Length;
+            for (var i = 0; i < tokens.Length; i++)
+                tokens[i] = sampler.Sample(numbers.Slice(i * vocabulary, vocabulary));
+            if (!isCounted)
+                return;
+            Measured.Add((
+                Stopwatch.GetElapsedTime(start).TotalMilliseconds, (model.LinearTime - linear).TotalMilliseconds, (model.AttentionTime - attended).TotalMilliseconds,
+                Stopwatch.GetElapsedTime(sampling).TotalMilliseconds));
         }
     }
 }

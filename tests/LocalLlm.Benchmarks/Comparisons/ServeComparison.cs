@@ -40,7 +40,8 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
         using var model = DecoderModel.Load(folder, CPU, WeightType.BFloat16, team: machine.Team);
         using var attention = new CpuAttention(machine.Team);
         var tokenizer = TextTokenizer.Load(files.FolderPath);
-        _ = Serve(model, attention, tokenizer, Kinds[0].Options, 256, 1); // the first run pays for the just-in-time compiler
+        foreach (var (_, options) in Kinds)
+            _ = Serve(model, attention, tokenizer, options, scale.Contexts[0], 1); // the first run pays for the just-in-time compiler
         foreach (var context in scale.Contexts)
         {
             var fits = Kinds.Select(k => Fits(model, k.Options, context)).ToArray();

@@ -69,6 +69,7 @@ internal sealed class FakeCache : ISavableKvCache
 
     public void Commit(AppendPlan plan)
     {
+        census.Committing();
         Reserve(Length + plan.Count);
         Length += plan.Count;
     }
@@ -156,6 +157,9 @@ internal sealed class FakeCache : ISavableKvCache
 
         /// <summary>Called before a cache of a length is saved.</summary>
         public Action<int> Saving { get; set; } = _ => { };
+
+        /// <summary>Called before a step's tokens become part of a cache.</summary>
+        public Action Committing { get; set; } = () => { };
 
         /// <summary>Units that are allocated.</summary>
         public int Units => units;
