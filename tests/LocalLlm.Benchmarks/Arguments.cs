@@ -25,6 +25,7 @@ internal sealed class Arguments
                       --quick is a short run of a small model
           reuse [--tokens 16384] [--turn 64] [--chunk 512] [--layers 16] [--rounds 5]
                       a follow-up turn of a long conversation from the retained cache, a fork and the spill directory, against recomputing it
+          sizing      model x budget x context -> conversations, as docs/hosting.md has it; measures nothing
           micro ...   BenchmarkDotNet; its own options follow
 
         --json          one JSON array

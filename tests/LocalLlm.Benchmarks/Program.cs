@@ -5,6 +5,7 @@ using BenchmarkDotNet.Running;
 using BenchmarkDotNet.Toolchains.InProcess.Emit;
 using LocalLlm.Benchmarks;
 using LocalLlm.Benchmarks.Comparisons;
+using LocalLlm.Benchmarks.Sizing;
 using LocalLlm.Interop;
 
 // Every comparison prints ratios taken in one run: what it is compared with runs in turns with it, in the same process, with the same threads.
@@ -16,6 +17,14 @@ try
         // In this process: libtorch is loaded once, and no project is generated that would need the repository's settings.
         var config = DefaultConfig.Instance.AddJob(Job.ShortRun.WithToolchain(InProcessEmitToolchain.Instance)).WithArtifactsPath(Path.Combine("artifacts", "benchmarks"));
         BenchmarkSwitcher.FromAssembly(typeof(Arguments).Assembly).Run(arguments.Rest, config);
+        return 0;
+    }
+
+    if (arguments.Command is SizingTable.Command && !arguments.WantsHelp)
+    {
+        arguments.RequireNothingLeft();
+        LibTorch.EnsureLoaded();
+        Console.Write(SizingTable.ToMarkdown());
         return 0;
     }
 

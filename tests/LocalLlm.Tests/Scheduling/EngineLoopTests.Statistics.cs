@@ -101,14 +101,14 @@ public sealed partial class EngineLoopTests
         attentionTime = () => attention;
         beforeStep = _ =>
         {
-            Thread.Sleep(2 * pause);
+            Thread.Sleep(4 * pause);
             attention += pause;
         };
         EngineStatistics statistics;
         using (var loop = Loop(prefillChunk: 1000, retained: 1, spillDirectory: SpillFolder))
         {
             census.Committing = () => Thread.Sleep(pause);
-            census.Saving = _ => Thread.Sleep(pause); // when an end's cache is retained, and another leaves for it
+            census.Saving = _ => Thread.Sleep(8 * pause); // when an end's cache is retained, and another leaves for it
             for (var i = 0; i < 3; i++)
                 await ReadAsync(Submit(loop, new string((char)('a' + i), 140), maxTokens: 1));
             loop.Dispose();
@@ -117,7 +117,7 @@ public sealed partial class EngineLoopTests
 
         var times = statistics.StepTimes;
         times.Attention.ShouldBe(3 * pause);
-        foreach (var (time, least) in new[] { (times.Model, 3 * pause), (times.Committing, 3 * pause), (times.Sampling, pause), (times.Planning, TimeSpan.FromTicks(1)) })
+        foreach (var (time, least) in new[] { (times.Model, 9 * pause), (times.Committing, 3 * pause), (times.Sampling, 8 * pause), (times.Planning, TimeSpan.FromTicks(1)) })
             time.ShouldBeGreaterThanOrEqualTo(least * 0.9); // of the clock of pauses and the one of steps
     }
 }
