@@ -24,14 +24,26 @@ public sealed record EngineStatistics
     /// <summary>Bytes that all caches hold, running and retained; shared pages count once. Never more than <see cref="KvLimitBytes"/>.</summary>
     public long KvUsedBytes { get; init; }
 
+    /// <summary>Bytes that caches can still take, those of retained conversations not counted, which make way; null without a limit.</summary>
+    public long? KvFreeBytes => KvLimitBytes - KvUsedBytes;
+
+    /// <summary>Bytes that more than one cache uses: what conversations that begin alike, and a conversation's own retained caches, hold only once.</summary>
+    public long SharedKvBytes { get; init; }
+
+    /// <summary>Bytes of this model's caches in the spill directory, or on their way there.</summary>
+    public long SpilledKvBytes { get; init; }
+
+    /// <summary>This model's caches in the spill directory, or on their way there: one file each.</summary>
+    public int SpilledCaches { get; init; }
+
     /// <summary>Times since the engine was loaded that a request's cache made way for others and was computed again.</summary>
     public long Preemptions { get; init; }
 
     /// <summary>Caches since the engine was loaded that left memory for the spill directory.</summary>
-    public long SpilledCaches { get; init; }
+    public long CacheSpills { get; init; }
 
     /// <summary>Caches since the engine was loaded that came back from the spill directory.</summary>
-    public long RestoredCaches { get; init; }
+    public long CacheRestores { get; init; }
 
     /// <summary>Bytes that the caches of retained conversations hold; pages shared between them count once.</summary>
     public long RetainedKvBytes { get; init; }
@@ -44,6 +56,24 @@ public sealed record EngineStatistics
 
     /// <summary>Tokens sampled since the engine was loaded.</summary>
     public long GeneratedTokens { get; init; }
+
+    /// <summary>Tokens sampled per second, in the last second or longer step of work; 0 while there is nothing to do.</summary>
+    public double TokensPerSecond { get; init; }
+
+    /// <summary>Tokens of the prompts that were started since the engine was loaded, the cached ones included.</summary>
+    public long PromptTokens { get; init; }
+
+    /// <summary>Tokens of those prompts that a retained or spilled cache held, so that they were not computed.</summary>
+    public long CachedPromptTokens { get; init; }
+
+    /// <summary><see cref="CachedPromptTokens"/> of <see cref="PromptTokens"/>, 0 to 1; 0 before the first prompt.</summary>
+    public double CachedTokenRatio => PromptTokens == 0 ? 0 : (double)CachedPromptTokens / PromptTokens;
+
+    /// <summary>Steps that were run since the engine was loaded: each gives a token to all requests that decode, and a piece to some prompts.</summary>
+    public long Steps { get; init; }
+
+    /// <summary>Where the time of these steps went.</summary>
+    public StepTimes StepTimes { get; init; } = new();
 
     /// <summary>True if the engine has failed or was disposed of, and takes no more requests.</summary>
     public bool IsStopped { get; init; }

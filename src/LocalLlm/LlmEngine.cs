@@ -135,6 +135,7 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
                 KeepPromptEnds = options.KvCache.Kind != KvCacheKind.Dense,
                 KvBytesPerTokenFp16 = info.KvBytesPerTokenFp16,
                 Device = model.Device,
+                AttentionTime = () => model.AttentionTime,
                 Spill = spill,
             },
             batch => model.Forward(batch, attention), tokenizer, logger);

@@ -18,8 +18,14 @@ internal sealed class Arguments
                       constrained decoding: mask and step of each token, in microseconds and against sampling one; a synthetic vocabulary of 150,000 by default
           decode [--depth 0,4096,16384,32768] [--prefill 512] [--prefill-depth 0,4096] [--layers 16] [--steps 16] [--torch 1]
                       a random-weight model of Llama-3.2-1B's shape: tokens per second with a dense and a LogQuant cache, and where the time goes
+          batch [--conversations 2,4,8,16] [--depth 4096] [--layers 16] [--steps 16]
+                      the same model: a decode step of several conversations in turns with one of a single conversation
+          serve [--contexts 1024,8192,32768] [--conversations 1,2,4,8,16] [--budget 2GiB] [--turn 64] [--answer 32] [--layers 16] [--quick]
+                      the same model behind the engine's loop: many conversations side by side, dense and LogQuant caches in the same budget of bytes;
+                      --quick is a short run of a small model
           reuse [--tokens 16384] [--turn 64] [--chunk 512] [--layers 16] [--rounds 5]
                       a follow-up turn of a long conversation from the retained cache, a fork and the spill directory, against recomputing it
+          sizing      model x budget x context -> conversations, as docs/hosting.md has it; measures nothing
           micro ...   BenchmarkDotNet; its own options follow
 
         --json          one JSON array
@@ -40,8 +46,8 @@ internal sealed class Arguments
                 Json = true;
             else if (Rest[i] is "--help" or "-h")
                 WantsHelp = true;
-            else if (Rest[i].StartsWith("--", StringComparison.Ordinal) && i + 1 < Rest.Length)
-                options[Rest[i][2..]] = Rest[++i];
+            else if (Rest[i].StartsWith("--", StringComparison.Ordinal))
+                options[Rest[i][2..]] = i + 1 < Rest.Length && !Rest[i + 1].StartsWith("--", StringComparison.Ordinal) ? Rest[++i] : "";
             else
                 throw new ArgumentException($"What is '{Rest[i]}'?");
         }
@@ -81,6 +87,9 @@ internal sealed class Arguments
         : throw new ArgumentException($"--{name} takes one number.");
 
     public string? Text(string name) => options.Remove(name, out var text) ? text : null;
+
+    /// <summary>Whether an option is there that takes no value.</summary>
+    public bool Flag(string name) => options.Remove(name, out var text) && (text.Length == 0 ? true : throw new ArgumentException($"--{name} takes no value; got '{text}'."));
 
     public void RequireNothingLeft()
     {

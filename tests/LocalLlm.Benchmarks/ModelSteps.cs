@@ -23,6 +23,20 @@ internal static class ModelSteps
         return logits;
     }
 
+    /// <summary>Runs one generated token of each of several conversations, as an engine packs them.</summary>
+    /// <returns>[conversations, vocabulary] float32; the caller's.</returns>
+    public static Tensor Decode(DecoderModel model, IAttentionBackend backend, IReadOnlyList<IKvCache> caches, IReadOnlyList<int> tokens)
+    {
+        using var scope = NewDisposeScope();
+        long[] ids = [.. tokens.Select(t => (long)t)], positions = [.. caches.Select(c => (long)c.Length)], rows = [.. Enumerable.Range(0, caches.Count)];
+        List<StepSlice> slices = [.. caches.Select((cache, i) => new StepSlice(cache, i, 1, cache.PlanAppend(1)))];
+        var batch = new StepBatch(tensor(ids), tensor(positions), tensor(rows), slices) { Generated = new GeneratedRows(caches.Count, caches.Count) };
+        var logits = model.Forward(batch, backend).MoveToOuterDisposeScope();
+        foreach (var slice in slices)
+            slice.Cache.Commit(slice.Plan);
+        return logits;
+    }
+
     /// <summary>The numbers of logits on the CPU.</summary>
     public static Span<float> Numbers(Tensor logits) => MemoryMarshal.Cast<byte, float>(logits.bytes);
 

@@ -5,6 +5,7 @@ using BenchmarkDotNet.Running;
 using BenchmarkDotNet.Toolchains.InProcess.Emit;
 using LocalLlm.Benchmarks;
 using LocalLlm.Benchmarks.Comparisons;
+using LocalLlm.Benchmarks.Sizing;
 using LocalLlm.Interop;
 
 // Every comparison prints ratios taken in one run: what it is compared with runs in turns with it, in the same process, with the same threads.
@@ -19,6 +20,14 @@ try
         return 0;
     }
 
+    if (arguments.Command is SizingTable.Command && !arguments.WantsHelp)
+    {
+        arguments.RequireNothingLeft();
+        LibTorch.EnsureLoaded();
+        Console.Write(SizingTable.ToMarkdown());
+        return 0;
+    }
+
     IComparison? comparison = arguments.Command switch
     {
         "attention" => AttentionComparison.Parse(arguments),
@@ -28,6 +37,7 @@ try
         "linear" => LinearComparison.Parse(arguments),
         "quantize" => QuantizeComparison.Parse(arguments),
         "reuse" => ReuseComparison.Parse(arguments),
+        "serve" => ServeComparison.Parse(arguments),
         _ => null,
     };
     if (comparison is null || arguments.WantsHelp)

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json.Nodes;
+using LocalLlm.Tokenization;
 
 namespace LocalLlm.Benchmarks;
 
@@ -28,6 +29,24 @@ internal sealed class RandomModel : IDisposable
 
     public void Dispose() => folder.Delete(recursive: true);
 
+    // Of single bytes: nearly all that the model samples has no text.
+    private static JsonObject Tokenizer()
+    {
+        var byteLevel = new JsonObject { ["type"] = "ByteLevel", ["add_prefix_space"] = false, ["use_regex"] = true };
+        var bytes = new JsonObject();
+        for (var b = 0; b < 256; b++)
+            bytes[ByteLevelAlphabet.CharOf((byte)b).ToString()] = b;
+        return new JsonObject
+        {
+            ["added_tokens"] = new JsonArray(),
+            ["normalizer"] = null,
+            ["pre_tokenizer"] = byteLevel,
+            ["post_processor"] = null,
+            ["decoder"] = byteLevel.DeepClone(),
+            ["model"] = new JsonObject { ["type"] = "BPE", ["vocab"] = bytes, ["merges"] = new JsonArray() },
+        };
+    }
+
     private void Write(int layers)
     {
         var config = new JsonObject
@@ -47,7 +66,7 @@ internal sealed class RandomModel : IDisposable
             ["tie_word_embeddings"] = true,
         };
         File.WriteAllText(Path.Combine(FolderPath, "config.json"), config.ToJsonString());
-        File.WriteAllText(Path.Combine(FolderPath, "tokenizer.json"), "{}"); // the model is run without one
+        File.WriteAllText(Path.Combine(FolderPath, "tokenizer.json"), Tokenizer().ToJsonString());
 
         List<(string Name, long[] Shape)> tensors = [("model.embed_tokens.weight", [Vocabulary, Hidden]), ("model.norm.weight", [Hidden])];
         for (var layer = 0; layer < layers; layer++)

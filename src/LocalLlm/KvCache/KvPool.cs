@@ -12,6 +12,7 @@ internal sealed class KvPool : IDisposable
     private long usedBytes;
     private long idleBytes;
     private long peakBytes;
+    private long sharedBytes;
     private bool isDisposed;
 
     /// <summary>Creates a pool.</summary>
@@ -29,6 +30,9 @@ internal sealed class KvPool : IDisposable
 
     /// <summary>Bytes of units that caches use; those that are shared count once.</summary>
     public long UsedBytes => Volatile.Read(ref usedBytes);
+
+    /// <summary>Bytes of units that more than one cache uses, each counted once.</summary>
+    public long SharedBytes => Volatile.Read(ref sharedBytes);
 
     /// <summary>Bytes of units kept for the next who wants one; they are free, and allocated.</summary>
     public long IdleBytes => Volatile.Read(ref idleBytes);
@@ -68,6 +72,9 @@ internal sealed class KvPool : IDisposable
             Volatile.Write(ref peakBytes, usedBytes + idleBytes);
         return unit;
     }
+
+    /// <summary>Counts a unit that has got its second owner, or lost it; by the unit alone.</summary>
+    public void CountShared(long bytes) => Volatile.Write(ref sharedBytes, sharedBytes + bytes);
 
     /// <summary>Takes back a unit that its last owner has released; by the unit alone.</summary>
     public void GiveBack(KvUnit unit)

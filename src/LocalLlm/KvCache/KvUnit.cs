@@ -20,12 +20,18 @@ internal abstract class KvUnit
     public bool IsShared => Owners > 1;
 
     /// <summary>Adds an owner.</summary>
-    public void AddOwner() => Owners++;
+    public void AddOwner()
+    {
+        if (++Owners == 2)
+            pool!.CountShared(Bytes);
+    }
 
     /// <summary>Removes an owner; the last one gives the unit back.</summary>
     public void Release()
     {
-        if (--Owners > 0)
+        if (--Owners == 1)
+            pool!.CountShared(-Bytes);
+        if (Owners > 0)
             return;
         if (Owners < 0)
             throw new InvalidOperationException($"{Kind.Name}: given back more often than taken.");

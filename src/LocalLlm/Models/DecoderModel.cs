@@ -22,6 +22,7 @@ internal sealed class DecoderModel : IDisposable
     private readonly Linear head;
     private readonly ILayerFunctions functions;
     private long linearTicks;
+    private long attentionTicks;
 
     private DecoderModel(ModelConfig config, DecoderWeights weights, RotaryEmbedding rotary, ILayerFunctions functions, RowKernels? kernels, int contextTokens,
         long parameterCount)
@@ -55,6 +56,9 @@ internal sealed class DecoderModel : IDisposable
 
     /// <summary>Time spent in linear layers so far; of a GPU, the time it takes to ask for them.</summary>
     public TimeSpan LinearTime => Stopwatch.GetElapsedTime(0, linearTicks);
+
+    /// <summary>Time spent in attention so far, appending to the caches included; of a GPU, the time it takes to ask for it.</summary>
+    public TimeSpan AttentionTime => Stopwatch.GetElapsedTime(0, attentionTicks);
 
     /// <summary>Where it runs.</summary>
     public Device Device => weights.Embedding.device;
@@ -164,7 +168,9 @@ internal sealed class DecoderModel : IDisposable
         var q = qk.narrow(1, 0, queryHeads);                                    // [T, Hq, D]
         var k = qk.narrow(1, queryHeads, kvHeads);                              // [T, Hkv, D]
         var v = heads.narrow(1, queryHeads + kvHeads, kvHeads);                 // [T, Hkv, D]
+        var start = Stopwatch.GetTimestamp();
         var attended = attention.Attend(layer, q, k, v, 1 / Math.Sqrt(headDim), Config.SlidingWindows[layer], batch);   // [T, Hq, D]
+        attentionTicks += Stopwatch.GetTimestamp() - start;
         return Apply(layerLinears[layer].Output, attended.reshape(-1, queryHeads * headDim), batch.Generated?.Rows);
     }
 

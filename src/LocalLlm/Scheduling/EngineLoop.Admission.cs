@@ -71,11 +71,14 @@ internal sealed partial class EngineLoop
     /// <returns>False if it has to go on waiting.</returns>
     private bool TryStart(Sequence next)
     {
+        var isFirst = !next.HasStarted;
         try
         {
             if (!TryMakeWay(next))
                 return false;
             queue.Remove(next);
+            if (isFirst)
+                counters.CountPrompt(next.Request.PromptIds.Length, next.CachedPromptTokens);
             running.Add(next);
             Volatile.Write(ref runningCount, running.Count);
             if (next.Request.MaxTokens == 0 && next.PendingTokens == 0)

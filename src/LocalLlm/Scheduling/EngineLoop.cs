@@ -51,6 +51,9 @@ internal sealed record EngineLoopOptions
     /// <summary>Where the batch's tensors live.</summary>
     public required Device Device { get; init; }
 
+    /// <summary>Time that the model has spent in attention so far.</summary>
+    public Func<TimeSpan> AttentionTime { get; init; } = static () => TimeSpan.Zero;
+
     /// <summary>Where caches go that leave memory; null to lose them. The loop disposes of it.</summary>
     public CacheSpill? Spill { get; init; }
 }
@@ -74,11 +77,10 @@ internal sealed partial class EngineLoop : IDisposable
     private readonly StepBuilder builder;
     private readonly Thread thread;
     private readonly Lock stateLock = new();
-    private readonly LoopCounters counters = new();
+    private readonly LoopCounters counters;
     private Exception? stopped;
     private int unfinished; // sequences that were submitted and have not ended
     private int runningCount;
-    private long preemptions;
     private long steps;
     private string? fault;
     private int sequencesCounted;
@@ -91,6 +93,7 @@ internal sealed partial class EngineLoop : IDisposable
         Action<RetainedCache>? leaving = options.Spill is { } spill ? entry => _ = spill.Save(entry.Tokens, entry.Cache) : null;
         retained = new PrefixIndex((int)Math.Min(int.MaxValue, 2L * options.RetainedConversations), leaving);
         queue = new SequenceQueue(options.Time);
+        counters = new LoopCounters(options.Time);
         memory = new SequenceMemory(options.Pool, retained, options.CreateCache, options.CacheBytes, options.Spill);
         builder = new StepBuilder(options.PrefillChunkTokens, options.Device);
         thread = new Thread(Run) { IsBackground = true, Name = "LocalLlm engine" };
@@ -104,7 +107,7 @@ internal sealed partial class EngineLoop : IDisposable
     public int Waiting => queue.Count;
 
     /// <summary>Times that a sequence was preempted.</summary>
-    public long Preemptions => Volatile.Read(ref preemptions);
+    public long Preemptions => counters.Preemptions;
 
     /// <summary>Queues a sequence; its events tell the rest.</summary>
     /// <exception cref="EngineBusyException">The queue is full.</exception>
@@ -133,6 +136,7 @@ internal sealed partial class EngineLoop : IDisposable
     public EngineStatistics Statistics()
     {
         var statistics = counters.Read();
+        var (spilledCaches, spilledBytes) = options.Spill?.Held ?? default;
         lock (stateLock)
         {
             return statistics with
@@ -142,9 +146,11 @@ internal sealed partial class EngineLoop : IDisposable
                 MaxSequences = options.MaxSequences,
                 KvLimitBytes = options.Pool.LimitBytes,
                 KvUsedBytes = options.Pool.UsedBytes,
-                Preemptions = Preemptions,
-                SpilledCaches = options.Spill?.Saved ?? 0,
-                RestoredCaches = options.Spill?.Loaded ?? 0,
+                CacheSpills = options.Spill?.Saved ?? 0,
+                CacheRestores = options.Spill?.Loaded ?? 0,
+                SharedKvBytes = options.Pool.SharedBytes,
+                SpilledCaches = spilledCaches,
+                SpilledKvBytes = spilledBytes,
                 IsStopped = stopped is not null,
                 Fault = fault,
             };
@@ -203,14 +209,17 @@ internal sealed partial class EngineLoop : IDisposable
         options.Spill?.Dispose();
         options.Pool.Dispose();
         Count();
+        counters.Rest();
     }
 
     /// <summary>Waits for something to do. What was signalled while sequences ran is one signal, not as many idle turns of the loop.</summary>
     private void AwaitWork()
     {
+        counters.Rest();
         do
             work.Wait();
         while (work.CurrentCount > 0);
+        counters.BeginRate();
     }
 
     /// <summary>
@@ -237,7 +246,7 @@ internal sealed partial class EngineLoop : IDisposable
     private void Preempt(Sequence sequence)
     {
         LogPreempted(logger, sequence.Tokens.Count);
-        Volatile.Write(ref preemptions, preemptions + 1);
+        counters.CountPreemption();
         memory.Spill(sequence);
         Release(sequence);
         queue.Return(sequence);
@@ -285,6 +294,7 @@ internal sealed partial class EngineLoop : IDisposable
 
     private void Step()
     {
+        var clock = new StepClock();
         // A reader that is behind holds up its own sequence alone.
         var active = running.FindAll(s => !s.IsPaused);
         var demands = active.ConvertAll(builder.Demand);
@@ -296,17 +306,23 @@ internal sealed partial class EngineLoop : IDisposable
         {
             using var scope = NewDisposeScope();
             var (batch, sampling) = builder.Pack(planned, ++steps);
+            var (planning, attendedBefore) = (clock.Lap(), options.AttentionTime());
             using var logits = forward(batch);
+            var (model, attention) = (clock.Lap(), options.AttentionTime() - attendedBefore);
             foreach (var (slice, (sequence, _)) in batch.Slices.Zip(planned))
                 CommitOrEnd(slice, sequence);
+            var committing = clock.Lap();
             using var host = logits.to(float32).cpu().contiguous();
             var values = MemoryMarshal.Cast<byte, float>(host.bytes);
+            model += clock.Lap();
             var vocabulary = sampling.Count == 0 ? 0 : values.Length / sampling.Count;
             for (var row = 0; row < sampling.Count; row++)
             {
                 if (running.Contains(sampling[row]))
                     Advance(sampling[row], values.Slice(row * vocabulary, vocabulary));
             }
+
+            counters.CountStep(planning, attention, model - attention, committing, clock.Lap());
         }
         catch (Exception e)
         {

@@ -111,6 +111,9 @@ internal sealed partial class CacheSpill(SpillStore store, Func<Stream, int, IKv
     /// <inheritdoc cref="SpillStore.Named"/>
     public IReadOnlyList<SpilledCache> Named() => store.Named();
 
+    /// <inheritdoc cref="SpillStore.Held"/>
+    public (int Caches, long Bytes) Held => store.Held;
+
     /// <inheritdoc cref="SpillStore.Find(string)"/>
     public SpilledCache? Find(string name) => store.Find(name);
 

@@ -96,6 +96,16 @@ internal sealed partial class SpillStore : IDisposable
         }
     }
 
+    /// <summary>Caches that can be found, and the bytes of their files, those included that are not written yet; from any thread.</summary>
+    public (int Caches, long Bytes) Held
+    {
+        get
+        {
+            lock (entriesLock)
+                return (entries.Count, entries.Values.Sum(e => SpillFile.Bytes(e.Header)));
+        }
+    }
+
     /// <summary>Memory to write a cache to, for <see cref="Write"/>.</summary>
     public MemoryStream CreateContent() => memory.GetStream();
 

@@ -11,6 +11,7 @@ internal sealed class EngineMeters
     private const string Tokens = "{token}";
     private const string Requests = "{request}";
     private const string Bytes = "By";
+    private const string Caches = "{cache}";
 
     private readonly EngineRegistry _registry;
 
@@ -34,12 +35,30 @@ internal sealed class EngineMeters
 
         Observe("logquant.requests.running", Requests, "Requests that are decoded now.", s => s.RunningRequests);
         Observe("logquant.requests.waiting", Requests, "Requests that wait for a place.", s => s.WaitingRequests);
+        Count("logquant.preemptions", "{preemption}", "Times that a request's cache made way for others.", s => s.Preemptions);
         Observe("logquant.kv.bytes", Bytes, "Bytes that the KV caches of running requests hold.", s => s.KvBytes);
         Observe("logquant.kv.reserved", Bytes, "Bytes that the prompts under way have still to take.", s => s.ReservedKvBytes);
         Observe("logquant.kv.retained", Bytes, "Bytes that the caches of retained conversations hold.", s => s.RetainedKvBytes);
 
-        void Observe(string name, string unit, string description, Func<EngineStatistics, long> value) =>
+        Observe("logquant.kv.used", Bytes, "Bytes that all KV caches hold, shared ones once.", s => s.KvUsedBytes);
+        Observe("logquant.kv.free", Bytes, "Bytes that KV caches can still take.", s => s.KvFreeBytes);
+        Observe("logquant.kv.shared", Bytes, "Bytes that more than one KV cache uses.", s => s.SharedKvBytes);
+        Observe("logquant.kv.spilled", Bytes, "Bytes of KV caches in the spill directory.", s => s.SpilledKvBytes);
+        Observe("logquant.caches.retained", Caches, "Caches that are retained for a follow-up turn.", s => s.RetainedCaches);
+        Observe("logquant.caches.spilled", Caches, "Caches in the spill directory, one file each.", s => s.SpilledCaches);
+        Count("logquant.tokens.generated", Tokens, "Tokens sampled, whatever became of the answer.", s => s.GeneratedTokens);
+        meter.CreateObservableGauge(
+            "logquant.tokens.rate", () => Measurements<double>(s => s.TokensPerSecond), "{token}/s", "Tokens sampled per second, in the last second of work.");
+        meter.CreateObservableGauge(
+            "logquant.tokens.cached_ratio", () => Measurements<double>(s => s.CachedTokenRatio), "1", "Share of all prompts' tokens that a cache held.");
+        Count("logquant.steps", "{step}", "Steps that were run.", s => s.Steps);
+        meter.CreateObservableCounter("logquant.step.time", StepTimes, Seconds, "Time of all steps, by part.");
+
+        void Observe(string name, string unit, string description, Func<EngineStatistics, long?> value) =>
             meter.CreateObservableUpDownCounter(name, () => Measurements(value), unit, description);
+
+        void Count(string name, string unit, string description, Func<EngineStatistics, long?> value) =>
+            meter.CreateObservableCounter(name, () => Measurements(value), unit, description);
     }
 
     public Histogram<double> RequestDuration { get; }
@@ -58,12 +77,19 @@ internal sealed class EngineMeters
 
     public Counter<long> CompletionTokens { get; }
 
-    private IEnumerable<Measurement<long>> Measurements(Func<EngineStatistics, long> value)
+    private IEnumerable<Measurement<T>> Measurements<T>(Func<EngineStatistics, T?> value)
+        where T : struct
     {
         foreach (var engine in _registry.Engines)
         {
-            if (engine.GetStatistics() is { } statistics)
-                yield return new(value(statistics), new(TagNames.Provider, EngineTelemetry.SystemName), new(TagNames.Model, engine.ModelId));
+            if (engine.GetStatistics() is { } statistics && value(statistics) is { } number)
+                yield return new(number, new(TagNames.Provider, EngineTelemetry.SystemName), new(TagNames.Model, engine.ModelId));
         }
     }
+
+    private IEnumerable<Measurement<double>> StepTimes() =>
+        Of("plan", t => t.Planning).Concat(Of("attention", t => t.Attention)).Concat(Of("model", t => t.Model)).Concat(Of("commit", t => t.Committing)).Concat(Of("sample", t => t.Sampling));
+
+    private IEnumerable<Measurement<double>> Of(string part, Func<StepTimes, TimeSpan> time) =>
+        Measurements<double>(s => time(s.StepTimes).TotalSeconds).Select(m => new Measurement<double>(m.Value, [.. m.Tags, new(TagNames.StepPart, part)]));
 }

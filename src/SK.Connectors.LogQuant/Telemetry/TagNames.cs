@@ -12,6 +12,7 @@ internal static class TagNames
     public const string FinishReasons = "gen_ai.response.finish_reasons";
     public const string ErrorType = "error.type";
     public const string KvBytes = "logquant.kv.bytes";
+    public const string StepPart = "logquant.step.part";
     public const string Parameters = "logquant.model.parameters";
     public const string Device = "logquant.model.device";
 }

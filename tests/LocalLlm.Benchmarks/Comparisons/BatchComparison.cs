@@ -1,90 +1,100 @@
 using System.Diagnostics;
 using LocalLlm.Attention;
-using LocalLlm.Batching;
+using LocalLlm.Kernels.Cpu;
 using LocalLlm.KvCache;
 using LocalLlm.Loading;
 using LocalLlm.Models;
+using LocalLlm.Sampling;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Benchmarks.Comparisons;
 
 /// <summary>
-/// Decode steps of several conversations at once against those of one, in turns, on a random-weight model of Llama-3.2-1B's shape in bf16 with the default
-/// cache: how much of a step's time one more conversation costs.
+/// A decode step of several conversations against one of a single conversation, in turns: a random-weight model of Llama-3.2-1B's shape in bf16, the default cache and a dense
+/// one, filled with random keys and values.
 /// </summary>
-internal sealed class BatchComparison(int[] counts, int[] depths, int layers, int steps) : IComparison
+internal sealed class BatchComparison(int[] conversations, int depth, int layers, int steps) : IComparison
 {
     public static BatchComparison Parse(Arguments arguments) => new(
-        arguments.Numbers("conversations", [2, 4, 8, 16]), arguments.Numbers("depth", [4096], least: 0), arguments.Number("layers", 16), arguments.Number("steps", 12));
+        arguments.Numbers("conversations", [2, 4, 8, 16]), arguments.Number("depth", 4096, least: 0), arguments.Number("layers", 16), arguments.Number("steps", 16));
 
     public Table Run(Machine machine)
     {
-        var table = new Table($"decode of several conversations, Llama-3.2-1B's shape with {layers} layers, bf16: {machine.Description}");
+        var table = new Table($"steps of several conversations, {depth} tokens each, Llama-3.2-1B's shape with {layers} layers, bf16: {machine.Description}");
         using var mode = inference_mode();
         using var files = new RandomModel(layers);
         using var folder = ModelFolder.Open(files.FolderPath);
         using var model = DecoderModel.Load(folder, CPU, WeightType.BFloat16, team: machine.Team);
         using var attention = new CpuAttention(machine.Team);
-        var caches = new KvCacheFactory(new KvCacheOptions(), new KvShape(layers, model.Config.KvHeads, model.Config.HeadDim, model.Type, CPU), useKernels: true);
-        foreach (var depth in depths)
+        var shape = new KvShape(layers, model.Config.KvHeads, model.Config.HeadDim, model.Type, CPU);
+        foreach (var kind in new[] { KvCacheKind.StreamingQuant, KvCacheKind.Dense })
         {
-            var most = counts.Max();
-            var conversations = Enumerable.Range(0, most).Select(_ => caches.Create()).ToList();
-            try
-            {
-                foreach (var cache in conversations)
-                    ModelSteps.Fill(cache, caches.Shape, depth);
-                foreach (var count in counts.Order())
-                    Compare(table, model, attention, conversations, count, depth);
-            }
-            finally
-            {
-                conversations.ForEach(c => c.Dispose());
-            }
+            var caches = new KvCacheFactory(new KvCacheOptions { Kind = kind }, shape, useKernels: true);
+            foreach (var count in conversations)
+                Compare(table, model, attention, caches, kind, count);
         }
 
         return table;
     }
 
-    private void Compare(Table table, DecoderModel model, CpuAttention attention, List<IKvCache> conversations, int count, int depth)
+    private void Compare(Table table, DecoderModel model, IAttentionBackend attention, KvCacheFactory factory, KvCacheKind kind, int count)
     {
-        var (one, many) = (new List<(double Step, double Linear)>(), new List<(double Step, double Linear)>());
-        for (var step = -2; step < steps; step++)
+        var all = new List<IKvCache>();
+        try
         {
-            var (single, several) = (Timed(1), Timed(count));
-            if (step >= 0)
+            // The one is not among the others, so that nobody finds its keys and values in the processor's cache.
+            for (var i = 0; i <= count; i++)
             {
-                one.Add(single);
-                many.Add(several);
+                all.Add(factory.Create());
+                ModelSteps.Fill(all[i], factory.Shape, depth);
+            }
+
+            Side one = new(model, attention, all[..1]), many = new(model, attention, all[1..]);
+            for (var step = 0; step < 2 + steps; step++)
+            {
+                one.Step(isCounted: step >= 2);
+                many.Step(isCounted: step >= 2);
+            }
+
+            // Of each pair of neighbouring steps, so that both saw the same moment of the machine.
+            var ratio = count * one.Measured.Zip(many.Measured, (a, b) => a.Total / b.Total).Order().ElementAt(steps / 2);
+            foreach (var (side, sequences) in new[] { (one, 1), (many, count) })
+            {
+                var (total, linear, attended, sampling) = side.Measured.OrderBy(m => m.Total).ElementAt(steps / 2);
+                table.Add(
+                    ("cache", $"{kind}"), ("depth", depth), ("conversations", sequences), ("tokens_per_s", 1000 * sequences / total), ("step_ms", total), ("linear_ms", linear),
+                    ("attention_ms", attended), ("sampling_ms", sampling), ("other_ms", total - linear - attended - sampling), ("ratio_one", sequences == 1 ? null : ratio));
             }
         }
-
-        var (alone, together) = (Median(one), Median(many));
-        table.Add(
-            ("conversations", count), ("depth", depth), ("one_step_ms", alone.Step), ("step_ms", together.Step), ("one_tokens_per_s", 1000 / alone.Step),
-            ("tokens_per_s", 1000 * count / together.Step), ("times_one", count * alone.Step / together.Step), ("linear_ms", together.Linear),
-            ("other_ms", together.Step - together.Linear));
-
-        (double Step, double Linear) Timed(int rows)
+        finally
         {
-            var linear = model.LinearTime;
-            var start = Stopwatch.GetTimestamp();
-            Step(model, attention, conversations[..rows]);
-            return (Stopwatch.GetElapsedTime(start).TotalMilliseconds, (model.LinearTime - linear).TotalMilliseconds);
+            all.ForEach(c => c.Dispose());
         }
-
-        static (double Step, double Linear) Median(List<(double Step, double Linear)> measured) => measured.OrderBy(m => m.Step).ElementAt(measured.Count / 2);
     }
 
-    /// <summary>One token of each conversation, up to the greedy choice of the next.</summary>
-    private static void Step(DecoderModel model, CpuAttention attention, List<IKvCache> conversations)
+    /// <summary>The conversations of one side, and the times of their steps.</summary>
+    private sealed class Side(DecoderModel model, IAttentionBackend attention, IReadOnlyList<IKvCache> caches)
     {
-        using var scope = NewDisposeScope();
-        long[] ids = [.. conversations.Select(_ => 1L)], positions = [.. conversations.Select(c => (long)c.Length)], rows = [.. Enumerable.Range(0, conversations.Count).Select(i => (long)i)];
-        List<StepSlice> slices = [.. conversations.Select((c, i) => new StepSlice(c, i, 1, c.PlanAppend(1)))];
-        var batch = new StepBatch(tensor(ids), tensor(positions), tensor(rows), slices) { Generated = new GeneratedRows(conversations.Count, conversations.Count) };
-        using var best = model.Forward(batch, attention).argmax(1);
-        foreach (var slice in slices)
-            slice.Cache.Commit(slice.Plan);
+        private readonly Sampler sampler = new(SamplingSettings.Resolve(null, new SamplingOptions()), []);
+        private readonly int[] tokens = [.. Enumerable.Range(1, caches.Count)];
+
+        public List<(double Total, double Linear, double Attention, double Sampling)> Measured { get; } = [];
+
+        public void Step(bool isCounted)
+        {
+            var (linear, attended) = (model.LinearTime, model.AttentionTime);
+            var start = Stopwatch.GetTimestamp();
+            using var logits = ModelSteps.Decode(model, attention, caches, tokens);
+            var sampling = Stopwatch.GetTimestamp();
+            var numbers = ModelSteps.Numbers(logits);
+            var vocabulary = numbers.Length / tokens.Length;
+            for (var i = 0; i < tokens.Length; i++)
+                tokens[i] = sampler.Sample(numbers.Slice(i * vocabulary, vocabulary));
+            if (!isCounted)
+                return;
+            Measured.Add((
+                Stopwatch.GetElapsedTime(start).TotalMilliseconds, (model.LinearTime - linear).TotalMilliseconds, (model.AttentionTime - attended).TotalMilliseconds,
+                Stopwatch.GetElapsedTime(sampling).TotalMilliseconds));
+        }
     }
 }

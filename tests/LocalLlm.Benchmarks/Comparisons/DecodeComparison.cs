@@ -56,21 +56,19 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
     {
         using var cache = caches.Create();
         ModelSteps.Fill(cache, caches.Shape, depth);
-        var clock = new Clock(backend);
         var sampler = new Sampler(SamplingSettings.Resolve(null, new SamplingOptions()), []);
-        var token = Step(model, clock, cache, sampler, [1]);
-        token = Step(model, clock, cache, sampler, [token]);
+        var (token, _) = Step(model, backend, cache, sampler, [1]);
+        (token, _) = Step(model, backend, cache, sampler, [token]);
         // The median step: another process's moment on the machine shall not decide.
         var measured = new List<(double Total, double Attention, double Linear, double Sampling)>();
         var reads = new List<double>();
         for (var step = 0; step < steps; step++)
         {
-            clock.Reset();
-            var linear = model.LinearTime;
+            var (linear, attention) = (model.LinearTime, model.AttentionTime);
             var start = Stopwatch.GetTimestamp();
-            token = Step(model, clock, cache, sampler, [token]);
-            measured.Add((Stopwatch.GetElapsedTime(start).TotalMilliseconds, clock.Attention.TotalMilliseconds,
-                (model.LinearTime - linear).TotalMilliseconds, clock.Sampling.TotalMilliseconds));
+            (token, var sampling) = Step(model, backend, cache, sampler, [token]);
+            measured.Add((Stopwatch.GetElapsedTime(start).TotalMilliseconds, (model.AttentionTime - attention).TotalMilliseconds,
+                (model.LinearTime - linear).TotalMilliseconds, sampling.TotalMilliseconds));
             start = Stopwatch.GetTimestamp();
             foreach (var weight in model.LinearWeights)
                 machine.Read(TensorMemory.Address(weight), weight.NumberOfElements * weight.ElementSize);
@@ -79,11 +77,11 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
 
         var read = reads.Order().ElementAt(steps / 2);
 
-        var (total, attention, linearTime, sampling) = measured.OrderBy(m => m.Total).ElementAt(steps / 2);
+        var (total, attentionTime, linearTime, samplingTime) = measured.OrderBy(m => m.Total).ElementAt(steps / 2);
         table.Add(
             ("what", "decode"), ("operations", operations), ("cache", kind), ("depth", depth), ("tokens_per_s", 1000 / total), ("best_tokens_per_s", 1000 / measured.Min(m => m.Total)),
-            ("step_ms", total), ("linear_ms", linearTime), ("weights_read_ms", read), ("read_to_linear", read / linearTime), ("attention_ms", attention), ("sampling_ms", sampling),
-            ("other_ms", total - linearTime - attention - sampling), ("attention_share", attention / total), ("kv_mb", cache.Bytes / 1e6));
+            ("step_ms", total), ("linear_ms", linearTime), ("weights_read_ms", read), ("read_to_linear", read / linearTime), ("attention_ms", attentionTime), ("sampling_ms", samplingTime),
+            ("other_ms", total - linearTime - attentionTime - samplingTime), ("attention_share", attentionTime / total), ("kv_mb", cache.Bytes / 1e6));
     }
 
     // The same step on torch's operations alone, in turns, from an empty dense cache.
@@ -112,7 +110,7 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
         {
             var linear = side.Model.LinearTime;
             var start = Stopwatch.GetTimestamp();
-            Step(side.Model, new Clock(side.Backend), cache, sampler, [1]);
+            Step(side.Model, side.Backend, cache, sampler, [1]);
             return (Stopwatch.GetElapsedTime(start).TotalMilliseconds, (side.Model.LinearTime - linear).TotalMilliseconds);
         }
 
@@ -128,13 +126,12 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
         {
             using var cache = caches.Create();
             ModelSteps.Fill(cache, caches.Shape, depth);
-            var clock = new Clock(backend);
-            var before = model.LinearTime;
+            var before = (Linear: model.LinearTime, Attention: model.AttentionTime);
             var start = Stopwatch.GetTimestamp();
-            Step(model, clock, cache, new Sampler(SamplingSettings.Resolve(null, new SamplingOptions()), []), [.. Enumerable.Range(1, prefillTokens)]);
+            Step(model, backend, cache, new Sampler(SamplingSettings.Resolve(null, new SamplingOptions()), []), [.. Enumerable.Range(1, prefillTokens)]);
             var total = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
             if (total < best)
-                (best, attention, linear) = (total, clock.Attention.TotalMilliseconds, (model.LinearTime - before).TotalMilliseconds);
+                (best, attention, linear) = (total, (model.AttentionTime - before.Attention).TotalMilliseconds, (model.LinearTime - before.Linear).TotalMilliseconds);
         }
 
         table.Add(
@@ -142,30 +139,11 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
             ("linear_ms", linear), ("attention_ms", attention), ("other_ms", best - linear - attention), ("attention_share", attention / best));
     }
 
-    private static int Step(DecoderModel model, Clock clock, IKvCache cache, Sampler sampler, int[] tokens)
+    private static (int Token, TimeSpan Sampling) Step(DecoderModel model, IAttentionBackend backend, IKvCache cache, Sampler sampler, int[] tokens)
     {
-        using var logits = ModelSteps.Forward(model, clock, cache, tokens);
+        using var logits = ModelSteps.Forward(model, backend, cache, tokens);
         var start = Stopwatch.GetTimestamp();
         var token = sampler.Sample(ModelSteps.Numbers(logits));
-        clock.Sampling += Stopwatch.GetElapsedTime(start);
-        return token;
-    }
-
-    /// <summary>A backend that is timed.</summary>
-    private sealed class Clock(IAttentionBackend backend) : IAttentionBackend
-    {
-        public TimeSpan Attention { get; private set; }
-
-        public TimeSpan Sampling { get; set; }
-
-        public void Reset() => (Attention, Sampling) = (TimeSpan.Zero, TimeSpan.Zero);
-
-        public Tensor Attend(int layer, Tensor q, Tensor k, Tensor v, double scale, int? slidingWindow, StepBatch batch)
-        {
-            var start = Stopwatch.GetTimestamp();
-            var output = backend.Attend(layer, q, k, v, scale, slidingWindow, batch);
-            Attention += Stopwatch.GetElapsedTime(start);
-            return output;
-        }
+        return (token, Stopwatch.GetElapsedTime(start));
     }
 }

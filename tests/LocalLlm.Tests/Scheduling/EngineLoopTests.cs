@@ -24,6 +24,7 @@ public sealed partial class EngineLoopTests : IDisposable
     private Action<int[]> beforeStep = _ => { };
     private Action<StepBatch> duringStep = _ => { };
     private int truncatableFrom;
+    private Func<TimeSpan> attentionTime = () => TimeSpan.Zero;
 
     public EngineLoopTests()
     {
@@ -351,6 +352,7 @@ public sealed partial class EngineLoopTests : IDisposable
             KeepPromptEnds = truncatableFrom > 0,
             KvBytesPerTokenFp16 = 2,
             Device = CPU,
+            AttentionTime = () => attentionTime(),
             Spill = spillDirectory is null ? null : new CacheSpill(
                 new SpillStore(spillDirectory, null, new byte[32], NullLogger.Instance),
                 (content, tokens) => FakeCache.Load(census, truncatableFrom, content, tokens), (tokens, length) => length >= truncatableFrom, NullLogger.Instance),

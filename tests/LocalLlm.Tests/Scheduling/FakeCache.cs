@@ -78,6 +78,7 @@ internal sealed class FakeCache : ISavableKvCache
 
     public void Commit(AppendPlan plan)
     {
+        census.Committing();
         Reserve(Length + plan.Count);
         Length += plan.Count;
     }
@@ -173,6 +174,9 @@ internal sealed class FakeCache : ISavableKvCache
 
         /// <summary>Called before a block is allocated.</summary>
         public Action Allocating { get; set; } = () => { };
+
+        /// <summary>Called before a step's tokens become part of a cache.</summary>
+        public Action Committing { get; set; } = () => { };
 
         /// <summary>Units that are allocated.</summary>
         public int Units => units;

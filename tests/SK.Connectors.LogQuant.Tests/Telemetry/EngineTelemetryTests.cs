@@ -38,9 +38,38 @@ public sealed partial class EngineTelemetryTests
             ("logquant.kv.bytes", 3, Model),
             ("logquant.kv.reserved", 4, Model),
             ("logquant.kv.retained", 5, Model),
+            ("logquant.kv.used", 6, Model),
+            ("logquant.kv.free", 94, Model),
+            ("logquant.kv.shared", 7, Model),
+            ("logquant.kv.spilled", 8, Model),
+            ("logquant.caches.retained", 9, Model),
+            ("logquant.caches.spilled", 10, Model),
+            ("logquant.preemptions", 11, Model),
+            ("logquant.tokens.generated", 12, Model),
+            ("logquant.tokens.rate", 13.5, Model),
+            ("logquant.tokens.cached_ratio", 0.75, Model),
+            ("logquant.steps", 14, Model),
+            ("logquant.step.time", 1.5, $"{Model} logquant.step.part=plan"),
+            ("logquant.step.time", 2.5, $"{Model} logquant.step.part=attention"),
+            ("logquant.step.time", 3.5, $"{Model} logquant.step.part=model"),
+            ("logquant.step.time", 4.5, $"{Model} logquant.step.part=commit"),
+            ("logquant.step.time", 5.5, $"{Model} logquant.step.part=sample"),
         ], ignoreOrder: true);
         listener.Measurements.Single(m => m.Name == "gen_ai.server.request.duration").Tags.ShouldBe(Chat);
         listener.Measurements.Single(m => m.Name == "logquant.model.load.duration").Tags.ShouldBe(Model);
+    }
+
+    [Fact]
+    public async Task Observe_EngineWithoutALimit_HasNoFreeBytes()
+    {
+        await using var services = Services(new ScriptedEngine(Script.Text("hi")) { Statistics = Busy with { KvLimitBytes = null } });
+        using var listener = Listen(services);
+
+        await services.GetRequiredService<IChatCompletionService>().GetChatMessageContentAsync("Hello");
+        listener.Observe();
+
+        listener.Measurements.ShouldNotContain(m => m.Name == "logquant.kv.free");
+        listener.Measurements.ShouldContain(m => m.Name == "logquant.kv.used");
     }
 
     [Fact]
@@ -135,12 +164,40 @@ public sealed partial class EngineTelemetryTests
             "Histogram`1" => "histogram",
             "Counter`1" => "counter",
             "ObservableUpDownCounter`1" => "up-down counter",
+            "ObservableCounter`1" => "counter",
+            "ObservableGauge`1" => "gauge",
             var other => other,
         };
     }
 
-    private static EngineStatistics Busy { get; } =
-        new() { RunningRequests = 1, WaitingRequests = 2, KvBytes = 3, ReservedKvBytes = 4, RetainedKvBytes = 5 };
+    private static EngineStatistics Busy { get; } = new()
+    {
+        RunningRequests = 1,
+        WaitingRequests = 2,
+        KvBytes = 3,
+        ReservedKvBytes = 4,
+        RetainedKvBytes = 5,
+        KvUsedBytes = 6,
+        KvLimitBytes = 100,
+        SharedKvBytes = 7,
+        SpilledKvBytes = 8,
+        RetainedCaches = 9,
+        SpilledCaches = 10,
+        Preemptions = 11,
+        GeneratedTokens = 12,
+        TokensPerSecond = 13.5,
+        PromptTokens = 16,
+        CachedPromptTokens = 12,
+        Steps = 14,
+        StepTimes = new()
+        {
+            Planning = TimeSpan.FromSeconds(1.5),
+            Attention = TimeSpan.FromSeconds(2.5),
+            Model = TimeSpan.FromSeconds(3.5),
+            Committing = TimeSpan.FromSeconds(4.5),
+            Sampling = TimeSpan.FromSeconds(5.5),
+        },
+    };
 
     [GeneratedRegex(@"^\| `([^`{]+)` \| ([a-z-]+(?: [a-z]+)?) \| (\S+) \|", RegexOptions.Multiline)]
     private static partial Regex InstrumentRow();
