@@ -1,3 +1,4 @@
+using LocalLlm.Fuzz;
 using LocalLlm.Soak;
 
 namespace LocalLlm.Benchmarks;
@@ -12,6 +13,18 @@ internal static class EnduranceRun
         var time = TimeSpan.FromMinutes(arguments.Number("minutes", 10, most: 100_000));
         var seed = arguments.Number("seed", Random.Shared.Next(), least: 0);
         var model = arguments.Text("model") ?? DemoModel();
+        if (arguments.Command == "fuzz")
+        {
+            var only = arguments.Text("only");
+            var fuzzers = FuzzRun.All().Where(f => only is null || f.Name == only).ToList();
+            if (fuzzers.Count == 0)
+                throw new ArgumentException($"--only takes one of {string.Join(", ", FuzzRun.All().Select(f => f.Name))}; got '{only}'.");
+            arguments.RequireNothingLeft();
+            foreach (var fuzzer in fuzzers)
+                await new FuzzRun(model, Console.WriteLine).RunAsync(fuzzer, seed, inputs: 1, time / fuzzers.Count);
+            return;
+        }
+
         var soak = new SoakOptions
         {
             ModelPath = model,

@@ -20,7 +20,7 @@ internal sealed record SoakOptions
     /// <summary>Conversations of a round, all of which begin at once.</summary>
     public int Conversations { get; init; } = 120;
 
-    /// <summary>Memory for all caches.</summary>
+    /// <summary>Memory for all caches; six times that where they are dense.</summary>
     public long MemoryBytes { get; init; } = 6 << 20;
 
     /// <summary>Threads of the engine.</summary>
@@ -57,7 +57,7 @@ internal sealed class ConversationSoak(SoakOptions options)
                 var cache = new KvCacheOptions
                 {
                     Kind = Kinds[pair / 2 % Kinds.Length],
-                    MemoryBytes = options.MemoryBytes,
+                    MemoryBytes = Kinds[pair / 2 % Kinds.Length] == KvCacheKind.Dense ? 6 * options.MemoryBytes : options.MemoryBytes,
                     RetainedConversations = pair % 2 == 0 ? 0 : 12,
                 };
                 await using var solo = new SoloAnswers(options.ModelPath, cache, options.Threads);
@@ -118,7 +118,7 @@ internal sealed class ConversationSoak(SoakOptions options)
             options.Log(string.Create(CultureInfo.InvariantCulture,
                 $"round {this.round}, {cache.Kind}{(spills ? " with reuse" : "")}: {answers.Count} answers, {nearTies} by a near-tie, {after.GeneratedTokens} tokens, ")
                 + string.Create(CultureInfo.InvariantCulture, $"{after.Preemptions} preemptions, {after.SpilledCaches} spilled, {after.RestoredCaches} restored, ")
-                + string.Create(CultureInfo.InvariantCulture, $"{resident >> 20} MiB resident, {clock.Elapsed.TotalSeconds:F0} s"));
+                + string.Create(CultureInfo.InvariantCulture, $"{resident >> 20} MiB resident, {GC.GetTotalMemory(false) >> 20} of them managed, {clock.Elapsed.TotalSeconds:F0} s"));
             return resident;
         }
         finally
