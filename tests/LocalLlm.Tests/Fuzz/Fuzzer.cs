@@ -1,3 +1,6 @@
+using System.Diagnostics;
+using System.Text.Json;
+
 namespace LocalLlm.Fuzz;
 
 /// <summary>One kind of input, made at random: it is taken, or refused with one of the documented errors.</summary>
@@ -17,6 +20,12 @@ internal abstract class Fuzzer : IAsyncDisposable
 
     public abstract ValueTask DisposeAsync();
 
-    /// <summary>Whether an error is one that the engine documents for a wrong input.</summary>
-    protected static bool IsRefusal(Exception error) => error is ArgumentException or LocalLlmException { InnerException: null or not (NullReferenceException or OutOfMemoryException) };
+    /// <summary>Whether an error is one that the engine documents for a wrong input: thrown by the engine itself, with a message of its own.</summary>
+    protected static bool IsRefusal(Exception error) => error switch
+    {
+        ArgumentException => error.InnerException is null && new StackTrace(error).GetFrame(0)?.GetMethod()?.DeclaringType?.Assembly == typeof(LlmEngine).Assembly,
+        LocalLlmException => error.InnerException is null or LocalLlmException or IOException or UnauthorizedAccessException or JsonException or InvalidDataException
+            || (error is ChatTemplateException && error.InnerException is InvalidOperationException),
+        _ => false,
+    };
 }

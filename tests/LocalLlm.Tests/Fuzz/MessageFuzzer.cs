@@ -37,9 +37,27 @@ internal sealed class MessageFuzzer : Fuzzer
 
     public override ValueTask DisposeAsync() => engine?.DisposeAsync() ?? ValueTask.CompletedTask;
 
-    private static GenerationRequest Request(Random random) => new()
+    private static GenerationRequest Request(Random random)
     {
-        Prompt = random.Next(4) == 0 ? RandomText.Next(random, 30) : null,
+        var request = Messages(random);
+        return random.Next(3) == 0 ? request : WithoutPlainMistakes(request);
+    }
+
+    // What is checked before all else would hide what comes after it.
+    private static GenerationRequest WithoutPlainMistakes(GenerationRequest request) => request with
+    {
+        Prompt = request.Turns.Count == 0 ? request.Prompt ?? "a" : null,
+        Tools = request.Turns.Count == 0 ? [] : [.. request.Tools.DistinctBy(t => t.Name)],
+        ToolChoice = ToolChoice.Auto,
+        MaxTokens = Math.Clamp(request.MaxTokens ?? 1, 1, 6),
+        StopSequences = [.. request.StopSequences.Where(s => s.Length > 0)],
+        TopLogprobs = request.TopLogprobs is null ? null : 3,
+        Sampling = SamplingOptions.Greedy,
+    };
+
+    private static GenerationRequest Messages(Random random) => new()
+    {
+        Prompt = random.Next(8) == 0 ? RandomText.Next(random, 30) : null,
         Turns = random.Next(5) == 0 ? [] : [.. Enumerable.Range(0, random.Next(6)).Select(_ => Turn(random))],
         Tools = random.Next(3) == 0 ? [.. Enumerable.Range(0, random.Next(3)).Select(i => new ToolDefinition(Short(random), Short(random), Element(random)))] : [],
         ToolChoice = random.Next(6) switch { 0 => ToolChoice.Required, 1 => ToolChoice.None, 2 => ToolChoice.Function(Short(random)), _ => ToolChoice.Auto },

@@ -106,7 +106,8 @@ internal sealed class ConversationSoak(SoakOptions options)
             Require(torch.Tensor.TotalCount == tensors, $"{torch.Tensor.TotalCount - tensors} tensors were left behind");
             totals.Add(after);
             var nearTies = 0;
-            foreach (var (request, answer) in answers)
+            // A draw makes other tokens of a difference in the last bit, which reuse may bring.
+            foreach (var (request, answer) in answers.Where(a => !spills || a.Request.Sampling?.Seed is null))
                 nearTies += await solo.CompareAsync(request, answer, isExact: !spills) ? 0 : 1;
             Require(nearTies <= answers.Count / 20, $"{nearTies} of {answers.Count} answers went another way at a near-tie");
             await solo.DisposeAsync(); // its tensors are not counted in the next round, its answers stay
