@@ -26,6 +26,10 @@ internal sealed class Arguments
           reuse [--tokens 16384] [--turn 64] [--chunk 512] [--layers 16] [--rounds 5]
                       a follow-up turn of a long conversation from the retained cache, a fork and the spill directory, against recomputing it
           sizing      model x budget x context -> conversations, as docs/hosting.md has it; measures nothing
+          soak [--minutes 10] [--seed N] [--conversations 200] [--memory-mb 6] [--model DIR]
+                      hundreds of conversations of random shape in memory for a few, round after round: every answer is the one alone, and nothing is left
+          fuzz [--minutes 10] [--seed N] [--only NAME] [--model DIR]
+                      messages, schemas, settings, model folders and spill files, changed at random: no crash, no hang
           micro ...   BenchmarkDotNet; its own options follow
 
         --json          one JSON array

@@ -28,6 +28,12 @@ try
         return 0;
     }
 
+    if (arguments.Command is "soak" or "fuzz" && !arguments.WantsHelp)
+    {
+        await EnduranceRun.RunAsync(arguments);
+        return 0;
+    }
+
     IComparison? comparison = arguments.Command switch
     {
         "attention" => AttentionComparison.Parse(arguments),
@@ -58,6 +64,11 @@ catch (ArgumentException e)
     Console.Error.WriteLine(e.Message);
     Console.Error.WriteLine(Arguments.Help);
     return 2;
+}
+catch (LocalLlm.Soak.SoakException e)
+{
+    Console.Error.WriteLine(e.Message);
+    return 1;
 }
 catch (LocalLlm.LocalLlmException e)
 {

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using LocalLlm.Chat.Jinja;
 
@@ -115,7 +116,7 @@ internal static class ChatMessages
             using var document = JsonDocument.Parse(json);
             return PythonJson.FromJson(document.RootElement);
         }
-        catch (JsonException)
+        catch (Exception e) when (e is JsonException or ArgumentException { InnerException: EncoderFallbackException })
         {
             return JinjaText.Input(json); // what the model wrote, shown to it as it is
         }

@@ -166,7 +166,7 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
     private static async Task<TurnTimes> ReadAsync(Sequence sequence)
     {
         var tokens = new List<long>();
-        await foreach (var item in sequence.Events.ReadAllAsync())
+        await foreach (var item in sequence.ReadAllAsync())
         {
             if (item is EndEvent end)
                 return new TurnTimes(tokens, end.Usage.KvBytes);
@@ -181,10 +181,12 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
     /// <summary>A job that holds the engine's thread until it is let go.</summary>
     private sealed class Gate(ManualResetEventSlim opened) : IEngineJob
     {
-        public bool Step()
+        public bool HoldsMemory => false;
+
+        public JobProgress Step(Func<IKvCache, int, bool> tryReserve)
         {
             opened.Wait();
-            return false;
+            return JobProgress.Done;
         }
 
         public void Fail(Exception error)

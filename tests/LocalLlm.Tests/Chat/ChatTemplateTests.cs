@@ -103,6 +103,10 @@ public class ChatTemplateTests
     public void Render_ArgumentsThatAreNoJson_AreShownAsTheyAre() =>
         Text(ChatMl, [Call with { ToolCalls = [new("c", "get", "{broken")] }]).ShouldContain("""{"name": "get", "arguments": "{broken"}""");
 
+    [Fact]
+    public void Render_ArgumentsWithHalfASurrogatePair_AreShownAsTheyAre() =>
+        Text(ChatMl, [Call with { ToolCalls = [new("c", "get", "{\"a\": \"\ud83d\"}")] }]).ShouldContain("\"arguments\": \"{\\\"a\\\": \\\"");
+
     [Theory]
     // arguments as text, content none
     [InlineData("{% for m in messages %}{% if m.content is none %}{% for c in m.tool_calls %}<{{ c.function.name + ':' + c.function.arguments }}>{% endfor %}{% else %}[{{ m.role + m.content }}]{% endif %}{% endfor %}", "[userHi]<get:{\"a\": 1, \"b\": [\"x\"]}>")]

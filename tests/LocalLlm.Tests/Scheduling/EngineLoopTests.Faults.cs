@@ -78,7 +78,7 @@ public sealed partial class EngineLoopTests
             (await Should.ThrowAsync<LocalLlmException>(() => next)).Message.ShouldContain("no memory left");
         else
             (await next).End.Usage.CachedPromptTokens.ShouldBe(140);
-        loop.Statistics().RestoredCaches.ShouldBe(1);
+        loop.Statistics().CacheRestores.ShouldBe(1);
         loop.Dispose();
         census.Alive.ShouldBe(0);
     }

@@ -79,7 +79,7 @@ public sealed class ModelFaultTests
         var chance = new Random(11);
         var faults = 0;
         var (loop, pool) = model.Start(cache, 3 * new KvCacheFactory(cache, model.Shape).PeakBytesFor(400), maxSequences: 5, prefillChunk: 64, spillDirectory: directory,
-            wrap: attention => new Faulty(attention, _ => Fail(400, "the kernel burnt")), allocating: _ => Fail(12, "no memory left"));
+            wrap: attention => new Faulty(attention, _ => Fail(60, "the kernel burnt")), allocating: _ => Fail(5, "no memory left"));
         await Task.WhenAll(Enumerable.Range(0, 16).Select(async c =>
         {
             var random = new Random(c);

@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Text;
 using System.Text.Json;
 using LocalLlm.Sampling.Constraints.Automata;
 using LocalLlm.Sampling.Constraints.Schema;
@@ -18,7 +20,9 @@ internal sealed class ConstraintCompiler
     {
         JsonObjectConstraint => JsonGrammar.Object,
         JsonSchemaConstraint { Schema: { ValueKind: not JsonValueKind.Undefined } schema } => CompileSchema(schema, "The response format's schema"),
-        RegexConstraint { Pattern: { } pattern } => Kept("regex " + pattern, () => new TextNode(RegexCompiler.Compile(pattern, anchored: true))),
+        RegexConstraint { Pattern: { } pattern } => Kept("regex " + pattern, () => Regex(pattern)),
+        ChoiceConstraint { Choices: { } texts } when texts.Any(t => t is not null && HoldsHalfAPair(t)) =>
+            throw new ConstraintException("The choice", ["one of its texts holds half of a surrogate pair, which no output can"]),
         ChoiceConstraint { Choices: { Count: > 0 } choices } when choices.All(c => c is not null) =>
             Kept("choice " + JsonSerializer.Serialize(choices), () => new TextNode(CharDfas.FromStrings(choices))),
         ChoiceConstraint => throw new ConstraintException("The choice", ["it has no texts to choose from, or one of them is null"]),
@@ -31,6 +35,22 @@ internal sealed class ConstraintCompiler
     /// <exception cref="ConstraintException">The schema is wrong or not supported.</exception>
     public GrammarNode CompileSchema(JsonElement schema, string subject) =>
         Kept("schema " + schema.GetRawText(), () => JsonSchemaCompiler.Compile(schema, subject));
+
+    private static bool HoldsHalfAPair(string text)
+    {
+        for (var rest = text.AsSpan(); !rest.IsEmpty;)
+        {
+            if (Rune.DecodeFromUtf16(rest, out _, out var length) != OperationStatus.Done)
+                return true;
+            rest = rest[length..];
+        }
+
+        return false;
+    }
+
+    private static TextNode Regex(string pattern) => RegexCompiler.Compile(pattern, anchored: true) is var language && !CharDfas.IsEmpty(language)
+        ? new TextNode(language)
+        : throw new ConstraintException($"The pattern '{pattern}'", ["it matches no text at all"]);
 
     private GrammarNode Kept(string key, Func<GrammarNode> compile)
     {
