@@ -11,7 +11,7 @@ internal sealed class FuzzRun(string modelPath, Action<string> log)
     /// <summary>How long one input may take before it counts as a hang.</summary>
     private static readonly TimeSpan HangTime = TimeSpan.FromMinutes(2);
 
-    /// <summary>How many bytes one input may allocate: a file of a few megabytes must not ask for more.</summary>
+    /// <summary>By how many bytes one input may let the process grow: a file of a few megabytes must not ask for more.</summary>
     private const long MostBytes = 2L << 30;
 
     /// <summary>All fuzzers.</summary>
@@ -34,13 +34,13 @@ internal sealed class FuzzRun(string modelPath, Action<string> log)
             var number = unchecked(seed + tried);
             try
             {
-                var allocated = GC.GetTotalAllocatedBytes();
+                var peak = PeakBytes();
                 var attempt = Task.Run(() => fuzzer.TryAsync(new Random(number)));
                 if (await Task.WhenAny(attempt, Task.Delay(HangTime)) != attempt)
                     throw new SoakException($"it hangs, for {HangTime}");
                 taken += await attempt ? 1 : 0;
-                if (GC.GetTotalAllocatedBytes() - allocated > MostBytes)
-                    throw new SoakException($"it allocated {(GC.GetTotalAllocatedBytes() - allocated) >> 20} MiB");
+                if (PeakBytes() - peak > MostBytes)
+                    throw new SoakException($"the process grew by {(PeakBytes() - peak) >> 20} MiB");
             }
             catch (Exception e)
             {
@@ -51,5 +51,11 @@ internal sealed class FuzzRun(string modelPath, Action<string> log)
         log($"{fuzzer.Name}: {taken} of {tried} inputs were taken, the others refused, from seed {seed} on, {clock.Elapsed.TotalSeconds:F0} s");
         if (taken == 0 || taken == tried)
             throw new SoakException($"{fuzzer.Name}, seed {seed}: {taken} of {tried} inputs were taken, so the others or these were never tried.");
+    }
+
+    private static long PeakBytes()
+    {
+        using var process = Process.GetCurrentProcess();
+        return process.PeakWorkingSet64;
     }
 }

@@ -28,7 +28,7 @@ internal sealed class SoakRound(LlmEngine engine, ConcurrentQueue<(GenerationReq
                 Constraint = turn.Constraint,
                 Priority = turn.Priority,
                 Sampling = turn.Seed is { } seed ? new SamplingOptions { Temperature = 1, Seed = seed } : SamplingOptions.Greedy,
-                TopLogprobs = 0,
+                TopLogprobs = 4,
             };
             var answer = await ReadAsync(request, turn);
             Interlocked.Increment(ref turnsDone);
@@ -41,7 +41,8 @@ internal sealed class SoakRound(LlmEngine engine, ConcurrentQueue<(GenerationReq
             if (answer.End.Usage.CachedPromptTokens > 0)
                 totals.CountCached();
             answers.Enqueue((request, answer));
-            history.Add(new ChatTurn(ChatRole.Assistant, answer.Text));
+            // The engine remembers in which tokens it wrote an answer; of a draw the solo run may have written another, so that one comes back changed, as text alone.
+            history.Add(new ChatTurn(ChatRole.Assistant, answer.Text + (turn.Seed is null ? "" : ".")));
         }
     }
 

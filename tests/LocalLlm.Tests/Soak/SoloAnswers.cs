@@ -41,6 +41,7 @@ internal sealed class SoloAnswers(string modelPath, KvCacheOptions cache, int th
         }
 
         throw new SoakException($"An answer differs from the one alone at token {differs} of {answer.Tokens.Count}: '{answer.Text}' instead of '{expected.Text}'; "
+            + $"there {Show(answer, differs)}, alone {Show(expected, differs)}; "
             + $"{answer.End.Usage.PromptTokens} prompt tokens, {answer.End.Usage.CachedPromptTokens} of them cached.");
     }
 
@@ -50,6 +51,10 @@ internal sealed class SoloAnswers(string modelPath, KvCacheOptions cache, int th
             await engine.DisposeAsync();
         engine = null;
     }
+
+    private static string Show(Answer answer, int index) => index >= answer.Tokens.Count
+        ? "the end"
+        : $"'{answer.Tokens[index].Text}' at {answer.Tokens[index].Logprob:F3} [{string.Join(", ", answer.Tokens[index].Top.Take(4).Select(t => $"'{t.Text}' {t.Logprob:F3}"))}]";
 
     private async Task<Answer> AnswerAsync(GenerationRequest request)
     {

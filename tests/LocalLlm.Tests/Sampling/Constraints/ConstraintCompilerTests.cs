@@ -11,12 +11,11 @@ public class ConstraintCompilerTests
     public void Compile_PatternThatMatchesNothing_IsRefused(string pattern) =>
         Should.Throw<ConstraintException>(() => new ConstraintCompiler().Compile(OutputConstraint.Regex(pattern))).Message.ShouldContain("it matches no text at all");
 
-    [Theory]
-    [InlineData("a\ud83d")]
-    [InlineData("\ude00b")]
-    public void Compile_ChoiceOfHalfASurrogatePair_IsRefused(string text)
+    [Fact]
+    public void Compile_ChoiceOfHalfASurrogatePair_IsRefused()
     {
-        Should.Throw<ConstraintException>(() => new ConstraintCompiler().Compile(OutputConstraint.Choice("a", text))).Message.ShouldContain("surrogate");
+        foreach (var text in new[] { "a\ud83d", "\ude00b" })
+            Should.Throw<ConstraintException>(() => new ConstraintCompiler().Compile(OutputConstraint.Choice("a", text))).Message.ShouldContain("surrogate");
         new ConstraintCompiler().Compile(OutputConstraint.Choice("a", "\ud83d\ude00")).ShouldNotBeNull();
     }
 }
