@@ -35,6 +35,7 @@ internal sealed class EngineMeters
 
         Observe("logquant.requests.running", Requests, "Requests that are decoded now.", s => s.RunningRequests);
         Observe("logquant.requests.waiting", Requests, "Requests that wait for a place.", s => s.WaitingRequests);
+        Observe("logquant.requests.paused", Requests, "Requests that pause until their reader takes what was generated.", s => s.PausedRequests);
         Count("logquant.preemptions", "{preemption}", "Times that a request's cache made way for others.", s => s.Preemptions);
         Observe("logquant.kv.bytes", Bytes, "Bytes that the KV caches of running requests hold.", s => s.KvBytes);
         Observe("logquant.kv.reserved", Bytes, "Bytes that the prompts under way have still to take.", s => s.ReservedKvBytes);
@@ -46,6 +47,8 @@ internal sealed class EngineMeters
         Observe("logquant.kv.spilled", Bytes, "Bytes of KV caches in the spill directory.", s => s.SpilledKvBytes);
         Observe("logquant.caches.retained", Caches, "Caches that are retained for a follow-up turn.", s => s.RetainedCaches);
         Observe("logquant.caches.spilled", Caches, "Caches in the spill directory, one file each.", s => s.SpilledCaches);
+        Count("logquant.caches.spills", Caches, "Caches that left memory for the spill directory.", s => s.CacheSpills);
+        Count("logquant.caches.restores", Caches, "Caches that came back from the spill directory.", s => s.CacheRestores);
         Count("logquant.tokens.generated", Tokens, "Tokens sampled, whatever became of the answer.", s => s.GeneratedTokens);
         meter.CreateObservableGauge(
             "logquant.tokens.rate", () => Measurements<double>(s => s.TokensPerSecond), "{token}/s", "Tokens sampled per second, in the last second of work.");

@@ -35,6 +35,7 @@ public sealed partial class EngineTelemetryTests
             ("logquant.tokens.completion", 11, Chat),
             ("logquant.requests.running", 1, Model),
             ("logquant.requests.waiting", 2, Model),
+            ("logquant.requests.paused", 15, Model),
             ("logquant.kv.bytes", 3, Model),
             ("logquant.kv.reserved", 4, Model),
             ("logquant.kv.retained", 5, Model),
@@ -44,6 +45,8 @@ public sealed partial class EngineTelemetryTests
             ("logquant.kv.spilled", 8, Model),
             ("logquant.caches.retained", 9, Model),
             ("logquant.caches.spilled", 10, Model),
+            ("logquant.caches.spills", 16, Model),
+            ("logquant.caches.restores", 17, Model),
             ("logquant.preemptions", 11, Model),
             ("logquant.tokens.generated", 12, Model),
             ("logquant.tokens.rate", 13.5, Model),
@@ -189,6 +192,9 @@ public sealed partial class EngineTelemetryTests
         PromptTokens = 16,
         CachedPromptTokens = 12,
         Steps = 14,
+        PausedRequests = 15,
+        CacheSpills = 16,
+        CacheRestores = 17,
         StepTimes = new()
         {
             Planning = TimeSpan.FromSeconds(1.5),
