@@ -3,7 +3,8 @@ using LocalLlm.Fuzz;
 namespace LocalLlm.Tests.Fuzz;
 
 /// <summary>
-/// Inputs changed at random, some of each kind: the same in every run, so that a failure belongs to the change that is tested. Others, and for longer: the <c>fuzz</c>
+/// Inputs changed at random, some of each kind: the same in every run, so that a failure belongs to the change that is tested. Others, and for
+/// longer: the <c>fuzz</c>
 /// command of tests/LocalLlm.Benchmarks.
 /// </summary>
 public sealed class FuzzTests(ITestOutputHelper output)
