@@ -21,6 +21,8 @@ internal static class EngineOptionsValidator
     {
         if (string.IsNullOrWhiteSpace(options.ModelPath))
             yield return "ModelPath is empty; set it to a Hugging Face model folder (config.json, *.safetensors, tokenizer.json)";
+        else if (options.ModelPath.Contains('\0', StringComparison.Ordinal))
+            yield return "ModelPath holds a null character, which no path can; set it to a Hugging Face model folder";
         if (!TorchDevice.IsForm(options.Device))
             yield return $"Device is '{options.Device}'; use {TorchDevice.Forms}";
         if (!Enum.IsDefined(options.WeightType))

@@ -33,8 +33,8 @@ internal static class KvCacheOptionsCheck
             yield return Wrong(nameof(options.BoundaryValueBits), "2, 3 or 4", options.BoundaryValueBits);
         if (options.MemoryBytes is { Share: null } memory && memory.Bytes is not > 0)
             yield return Wrong(nameof(options.MemoryBytes), "positive, or null for a share of the free memory", memory);
-        if (options.SpillDirectory is { } directory && string.IsNullOrWhiteSpace(directory))
-            yield return Wrong(nameof(options.SpillDirectory), "the path of a directory, or null for none", "an empty text");
+        if (options.SpillDirectory is { } directory && (string.IsNullOrWhiteSpace(directory) || directory.Contains('\0', StringComparison.Ordinal)))
+            yield return Wrong(nameof(options.SpillDirectory), "the path of a directory, or null for none", "an empty text or one with a null character");
         if (options.SpillBytes is { Bytes: not > 0 } spill)
             yield return Wrong(nameof(options.SpillBytes), "a positive number of bytes, or null for no limit; a share of memory means nothing on a disk", spill);
         if (options.SpillBytes is not null && options.SpillDirectory is null)

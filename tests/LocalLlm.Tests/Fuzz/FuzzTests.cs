@@ -2,7 +2,11 @@ using LocalLlm.Fuzz;
 
 namespace LocalLlm.Tests.Fuzz;
 
-/// <summary>Inputs changed at random, some of each kind. For longer: the <c>fuzz</c> command of tests/LocalLlm.Benchmarks.</summary>
+/// <summary>
+/// Inputs changed at random, some of each kind: the same in every run, so that a failure belongs to the change that is tested. Others, and for
+/// longer: the <c>fuzz</c>
+/// command of tests/LocalLlm.Benchmarks.
+/// </summary>
 public sealed class FuzzTests(ITestOutputHelper output)
 {
     [Theory]
@@ -13,5 +17,5 @@ public sealed class FuzzTests(ITestOutputHelper output)
     [InlineData("spill", 400)]
     public async Task Inputs_ChangedAtRandom_AreTakenOrRefused(string name, int inputs) =>
         await new FuzzRun(RepositoryRoot.Require("samples", "DemoModel", "model"), output.WriteLine)
-            .RunAsync(FuzzRun.All().Single(f => f.Name == name), Random.Shared.Next(), inputs, TimeSpan.Zero);
+            .RunAsync(FuzzRun.All().Single(f => f.Name == name), 1, inputs, TimeSpan.Zero);
 }

@@ -20,7 +20,9 @@ internal abstract class Fuzzer : IAsyncDisposable
 
     public abstract ValueTask DisposeAsync();
 
-    /// <summary>Whether an error is one that the engine documents for a wrong input: thrown by the engine itself, with a message of its own.</summary>
+    /// <summary>
+    /// Whether an error is one that the engine documents for a wrong input: thrown by the engine itself, with a message of its own.
+    /// </summary>
     protected static bool IsRefusal(Exception error) => error switch
     {
         ArgumentException => error.InnerException is null && new StackTrace(error).GetFrame(0)?.GetMethod()?.DeclaringType?.Assembly == typeof(LlmEngine).Assembly,

@@ -9,8 +9,10 @@ internal sealed class ModelFolderFuzzer : Fuzzer
     private static readonly string[] JsonFiles = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"];
 
     private static readonly string[] Words =
-        ["hidden_size", "num_hidden_layers", "vocab_size", "rope_theta", "rope_scaling", "factor", "type", "yarn", "llama3", "linear", "Qwen3ForCausalLM", "LlamaForCausalLM", "head_dim",
-         "max_position_embeddings", "eos_token_id", "BPE", "ByteLevel", "Split", "pattern", "Regex", "content", "special", "chat_template", "{{ messages }}", "{% for m in messages %}", "",
+        ["hidden_size", "num_hidden_layers", "vocab_size", "rope_theta", "rope_scaling", "factor", "type", "yarn", "llama3", "linear",
+         "Qwen3ForCausalLM", "LlamaForCausalLM", "head_dim",
+         "max_position_embeddings", "eos_token_id", "BPE", "ByteLevel", "Split", "pattern", "Regex", "content", "special", "chat_template",
+         "{{ messages }}", "{% for m in messages %}", "",
          "dtype", "shape", "data_offsets", "F32", "BF16", "Sequence", "Metaspace", "Replace", "merges", "vocab", "added_tokens", "id"];
 
     private string modelPath = "";

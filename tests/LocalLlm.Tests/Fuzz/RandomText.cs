@@ -7,8 +7,10 @@ namespace LocalLlm.Fuzz;
 internal static class RandomText
 {
     private static readonly string[] Pieces =
-        ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>", "<tool_call>", "</tool_call>", "assistant", "{{", "}}", "{%", "\0", "\r\n", "\t", "  ", "é", "e\u0301", "雪",
-         "👨‍👩‍👧", "\ud83d", "\udc00", "\ufffd", "\u202e", "\u2028", "\ufeff", "'", "\"", "\\", "{\"a\":1}", "]]>", "$ref", "a", "b", "word ", "1234567890"];
+        ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>", "<tool_call>", "</tool_call>", "assistant", "{{", "}}", "{%", "\0",
+         "\r\n", "\t", "  ", "é", "e\u0301", "雪",
+         "👨‍👩‍👧", "\ud83d", "\udc00", "\ufffd", "\u202e", "\u2028", "\ufeff", "'", "\"", "\\", "{\"a\":1}", "]]>", "$ref", "a", "b", "word ",
+         "1234567890"];
 
     /// <summary>A text of up to so many pieces.</summary>
     public static string Next(Random random, int most)

@@ -12,9 +12,12 @@ internal sealed class SchemaFuzzer : Fuzzer
     private const int MostTokens = 40;
 
     private static readonly string[] Words =
-        ["type", "properties", "required", "additionalProperties", "items", "prefixItems", "minItems", "maxItems", "minLength", "maxLength", "pattern", "format", "enum", "const", "anyOf",
-         "oneOf", "allOf", "not", "if", "then", "$ref", "$defs", "#", "#/$defs/a", "#/properties/a", "a", "b", "object", "array", "string", "integer", "number", "boolean", "null", "minimum",
-         "maximum", "exclusiveMinimum", "multipleOf", "date-time", "uuid", "email", "^a+$", "[a-z]{2,5}", "(a|b)*c", "patternProperties", "propertyNames", "uniqueItems", "contains", "title"];
+        ["type", "properties", "required", "additionalProperties", "items", "prefixItems", "minItems", "maxItems", "minLength", "maxLength",
+         "pattern", "format", "enum", "const", "anyOf",
+         "oneOf", "allOf", "not", "if", "then", "$ref", "$defs", "#", "#/$defs/a", "#/properties/a", "a", "b", "object", "array", "string",
+         "integer", "number", "boolean", "null", "minimum",
+         "maximum", "exclusiveMinimum", "multipleOf", "date-time", "uuid", "email", "^a+$", "[a-z]{2,5}", "(a|b)*c", "patternProperties",
+         "propertyNames", "uniqueItems", "contains", "title"];
 
     private static readonly string[] Valid =
         ["""{"type":"object","properties":{"a":{"type":"string","maxLength":9},"b":{"type":"integer","minimum":-5,"maximum":50}},"required":["a"],"additionalProperties":false}""",
@@ -23,7 +26,8 @@ internal sealed class SchemaFuzzer : Fuzzer
          """{"allOf":[{"type":"object","properties":{"a":{"const":true}}},{"required":["a"]}],"oneOf":[{"properties":{"b":{"type":"null"}}},{"required":["b"]}]}"""];
 
     private static readonly string[] PatternPieces =
-        ["a", "b", "[a-z]", "[^x]", "\\d", "\\w", "\\s", ".", "(", ")", "|", "*", "+", "?", "{2}", "{0,40}", "{3,}", "{99999}", "^", "$", "\\b", "(?:", "(?=", "\\1", "[", "]", "\\u00e9", "\\p{L}", "é", "雪"];
+        ["a", "b", "[a-z]", "[^x]", "\\d", "\\w", "\\s", ".", "(", ")", "|", "*", "+", "?", "{2}", "{0,40}", "{3,}", "{99999}", "^", "$", "\\b",
+         "(?:", "(?=", "\\1", "[", "]", "\\u00e9", "\\p{L}", "é", "雪"];
 
     private ConstraintVocabulary? vocabulary;
     private int logitCount;

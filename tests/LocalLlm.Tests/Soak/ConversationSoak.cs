@@ -18,7 +18,7 @@ internal sealed record SoakOptions
     public TimeSpan Time { get; init; }
 
     /// <summary>Conversations of a round, all of which begin at once.</summary>
-    public int Conversations { get; init; } = 120;
+    public int Conversations { get; init; } = 90;
 
     /// <summary>Memory for all caches; six times that where they are dense.</summary>
     public long MemoryBytes { get; init; } = 6 << 20;
@@ -31,8 +31,10 @@ internal sealed record SoakOptions
 }
 
 /// <summary>
-/// Hundreds of conversations of random shape in memory for a few, round after round. After each: no answer but the one alone, nothing left in memory, no tensor,
-/// and a process that does not grow.
+/// Hundreds of conversations of random shape in memory for a few, round after round. After each: no answer but the one alone, nothing left in
+/// memory, no tensor,
+/// and a process that does not grow. (Over many rounds the C library keeps some memory for each thread that ever was; with MALLOC_ARENA_MAX=1 it
+/// does not.)
 /// </summary>
 internal sealed class ConversationSoak(SoakOptions options)
 {
@@ -50,7 +52,8 @@ internal sealed class ConversationSoak(SoakOptions options)
         options.Log($"seed {options.Seed}, {options.Conversations} conversations a round");
         try
         {
-            // For each kind of cache a pair of rounds in which nothing is reused, so that answers must be the same to the last bit, and a pair with reuse and spill
+            // For each kind of cache a pair of rounds in which nothing is reused, so that answers must be the same to the last bit, and a pair with
+            // reuse and spill
             // files. The second of a pair repeats the first, and may not take more memory.
             for (var pair = 0; pair < 2 || clock.Elapsed < options.Time; pair++)
             {
@@ -107,7 +110,8 @@ internal sealed class ConversationSoak(SoakOptions options)
             totals.Add(after);
             var nearTies = 0;
             var others = new HashSet<string>();
-            // In their order, for the solo engine must have written what the conversation goes on with. With reuse no draws: they make other tokens of a difference in the last bit.
+            // In their order, for the solo engine must have written what the conversation goes on with. With reuse no draws: they make other tokens
+            // of a difference in the last bit.
             foreach (var (request, answer) in answers.Where(a => !spills || a.Request.Sampling?.Seed is null))
             {
                 if (request.Turns.Any(t => t.Role == ChatRole.Assistant && others.Contains(t.Content)) || await solo.CompareAsync(request, answer, isExact: !spills))

@@ -39,7 +39,8 @@ internal sealed record PlannedTurn(
 internal sealed class SoakPlan(int seed, int systemPrompts = 6)
 {
     private static readonly string[] Words =
-        ["number", "weather", "please", "tell", "remember", "city", "red", "house", "river", "seven", "what", "is", "the", "a", "how", "many", "and", "again", "é", "雪", "\n"];
+        ["number", "weather", "please", "tell", "remember", "city", "red", "house", "river", "seven", "what", "is", "the", "a", "how", "many",
+         "and", "again", "é", "雪", "\n"];
 
     private static readonly JsonElement Schema = JsonSerializer.Deserialize<JsonElement>("""
         {"type": "object", "properties": {"name": {"type": "string", "maxLength": 12}, "count": {"type": "integer", "minimum": 0, "maximum": 99}}, "required": ["name", "count"],

@@ -41,7 +41,8 @@ internal sealed class SoakRound(LlmEngine engine, ConcurrentQueue<(GenerationReq
             if (answer.End.Usage.CachedPromptTokens > 0)
                 totals.CountCached();
             answers.Enqueue((request, answer));
-            // The engine remembers in which tokens it wrote an answer; of a draw the solo run may have written another, so that one comes back changed, as text alone.
+            // The engine remembers in which tokens it wrote an answer; of a draw the solo run may have written another, so that one comes back
+            // changed, as text alone.
             history.Add(new ChatTurn(ChatRole.Assistant, answer.Text + (turn.Seed is null ? "" : ".")));
         }
     }

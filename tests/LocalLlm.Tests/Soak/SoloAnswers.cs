@@ -3,10 +3,14 @@ namespace LocalLlm.Soak;
 /// <summary>An answer: its text, its tokens, and how it ended.</summary>
 internal sealed record Answer(string Text, List<TokenLogprob> Tokens, GenerationCompleted End);
 
-/// <summary>What requests are answered when each has an engine to itself, with nothing left from others. Answers are kept for those who ask again.</summary>
+/// <summary>
+/// What requests are answered when each has an engine to itself, with nothing left from others. Answers are kept for those who ask again.
+/// </summary>
 internal sealed class SoloAnswers(string modelPath, KvCacheOptions cache, int threads) : IAsyncDisposable
 {
-    /// <summary>Two best tokens whose log probabilities are nearer than this are as good as equal: sums that were added in another order may swap them.</summary>
+    /// <summary>
+    /// Two best tokens whose log probabilities are nearer than this are as good as equal: sums that were added in another order may swap them.
+    /// </summary>
     private const double NearTie = 0.05;
 
     private readonly Dictionary<string, Answer> answers = [];
