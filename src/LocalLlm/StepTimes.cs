@@ -1,6 +1,9 @@
 namespace LocalLlm;
 
-/// <summary>Where the time of an engine's steps went, since it was loaded. On a GPU the model's part is what the CPU waited for, and attention's what asking for it took.</summary>
+/// <summary>
+/// Where the time of an engine's steps went, since it was loaded. On a GPU the model's part is what the CPU waited for, and
+/// attention's what asking for it took.
+/// </summary>
 public sealed record StepTimes
 {
     /// <summary>Deciding what a step runs, taking memory for it and packing it.</summary>

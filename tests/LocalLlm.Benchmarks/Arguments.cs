@@ -93,7 +93,8 @@ internal sealed class Arguments
     public string? Text(string name) => options.Remove(name, out var text) ? text : null;
 
     /// <summary>Whether an option is there that takes no value.</summary>
-    public bool Flag(string name) => options.Remove(name, out var text) && (text.Length == 0 ? true : throw new ArgumentException($"--{name} takes no value; got '{text}'."));
+    public bool Flag(string name) => options.Remove(name, out var text)
+        && (text.Length == 0 ? true : throw new ArgumentException($"--{name} takes no value; got '{text}'."));
 
     public void RequireNothingLeft()
     {

@@ -28,7 +28,8 @@ internal static class ModelSteps
     public static Tensor Decode(DecoderModel model, IAttentionBackend backend, IReadOnlyList<IKvCache> caches, IReadOnlyList<int> tokens)
     {
         using var scope = NewDisposeScope();
-        long[] ids = [.. tokens.Select(t => (long)t)], positions = [.. caches.Select(c => (long)c.Length)], rows = [.. Enumerable.Range(0, caches.Count)];
+        long[] ids = [.. tokens.Select(t => (long)t)], positions = [.. caches.Select(c => (long)c.Length)];
+        long[] rows = [.. Enumerable.Range(0, caches.Count)];
         List<StepSlice> slices = [.. caches.Select((cache, i) => new StepSlice(cache, i, 1, cache.PlanAppend(1)))];
         var batch = new StepBatch(tensor(ids), tensor(positions), tensor(rows), slices) { Generated = new GeneratedRows(caches.Count, caches.Count) };
         var logits = model.Forward(batch, backend).MoveToOuterDisposeScope();

@@ -50,10 +50,8 @@ internal sealed class EngineMeters
         Count("logquant.caches.spills", Caches, "Caches that left memory for the spill directory.", s => s.CacheSpills);
         Count("logquant.caches.restores", Caches, "Caches that came back from the spill directory.", s => s.CacheRestores);
         Count("logquant.tokens.generated", Tokens, "Tokens sampled, whatever became of the answer.", s => s.GeneratedTokens);
-        meter.CreateObservableGauge(
-            "logquant.tokens.rate", () => Measurements<double>(s => s.TokensPerSecond), "{token}/s", "Tokens sampled per second, in the last second of work.");
-        meter.CreateObservableGauge(
-            "logquant.tokens.cached_ratio", () => Measurements<double>(s => s.CachedTokenRatio), "1", "Share of all prompts' tokens that a cache held.");
+        Gauge("logquant.tokens.rate", "{token}/s", "Tokens sampled per second, in the last second of work.", s => s.TokensPerSecond);
+        Gauge("logquant.tokens.cached_ratio", "1", "Share of all prompts' tokens that a cache held.", s => s.CachedTokenRatio);
         Count("logquant.steps", "{step}", "Steps that were run.", s => s.Steps);
         meter.CreateObservableCounter("logquant.step.time", StepTimes, Seconds, "Time of all steps, by part.");
 
@@ -62,6 +60,9 @@ internal sealed class EngineMeters
 
         void Count(string name, string unit, string description, Func<EngineStatistics, long?> value) =>
             meter.CreateObservableCounter(name, () => Measurements(value), unit, description);
+
+        void Gauge(string name, string unit, string description, Func<EngineStatistics, double?> value) =>
+            meter.CreateObservableGauge(name, () => Measurements(value), unit, description);
     }
 
     public Histogram<double> RequestDuration { get; }
@@ -91,8 +92,12 @@ internal sealed class EngineMeters
     }
 
     private IEnumerable<Measurement<double>> StepTimes() =>
-        Of("plan", t => t.Planning).Concat(Of("attention", t => t.Attention)).Concat(Of("model", t => t.Model)).Concat(Of("commit", t => t.Committing)).Concat(Of("sample", t => t.Sampling));
+    [
+        .. StepTime("plan", t => t.Planning), .. StepTime("attention", t => t.Attention), .. StepTime("model", t => t.Model),
+        .. StepTime("commit", t => t.Committing), .. StepTime("sample", t => t.Sampling),
+    ];
 
-    private IEnumerable<Measurement<double>> Of(string part, Func<StepTimes, TimeSpan> time) =>
-        Measurements<double>(s => time(s.StepTimes).TotalSeconds).Select(m => new Measurement<double>(m.Value, [.. m.Tags, new(TagNames.StepPart, part)]));
+    private IEnumerable<Measurement<double>> StepTime(string part, Func<StepTimes, TimeSpan> time) =>
+        Measurements<double>(s => time(s.StepTimes).TotalSeconds)
+            .Select(m => new Measurement<double>(m.Value, [.. m.Tags, new(TagNames.StepPart, part)]));
 }

@@ -10,17 +10,19 @@ using static TorchSharp.torch;
 namespace LocalLlm.Benchmarks.Comparisons;
 
 /// <summary>
-/// A decode step of several conversations against one of a single conversation, in turns: a random-weight model of Llama-3.2-1B's shape in bf16, the default cache and a dense
-/// one, filled with random keys and values.
+/// A decode step of several conversations against one of a single conversation, in turns: a random-weight model of Llama-3.2-1B's shape in bf16,
+/// the default cache and a dense one, filled with random keys and values.
 /// </summary>
 internal sealed class BatchComparison(int[] conversations, int depth, int layers, int steps) : IComparison
 {
     public static BatchComparison Parse(Arguments arguments) => new(
-        arguments.Numbers("conversations", [2, 4, 8, 16]), arguments.Number("depth", 4096, least: 0), arguments.Number("layers", 16), arguments.Number("steps", 16));
+        arguments.Numbers("conversations", [2, 4, 8, 16]), arguments.Number("depth", 4096, least: 0), arguments.Number("layers", 16),
+        arguments.Number("steps", 16));
 
     public Table Run(Machine machine)
     {
-        var table = new Table($"steps of several conversations, {depth} tokens each, Llama-3.2-1B's shape with {layers} layers, bf16: {machine.Description}");
+        var table = new Table($"steps of several conversations, {depth} tokens each, Llama-3.2-1B's shape with {layers} layers, bf16: "
+            + machine.Description);
         using var mode = inference_mode();
         using var files = new RandomModel(layers);
         using var folder = ModelFolder.Open(files.FolderPath);
@@ -62,8 +64,9 @@ internal sealed class BatchComparison(int[] conversations, int depth, int layers
             {
                 var (total, linear, attended, sampling) = side.Measured.OrderBy(m => m.Total).ElementAt(steps / 2);
                 table.Add(
-                    ("cache", $"{kind}"), ("depth", depth), ("conversations", sequences), ("tokens_per_s", 1000 * sequences / total), ("step_ms", total), ("linear_ms", linear),
-                    ("attention_ms", attended), ("sampling_ms", sampling), ("other_ms", total - linear - attended - sampling), ("ratio_one", sequences == 1 ? null : ratio));
+                    ("cache", $"{kind}"), ("depth", depth), ("conversations", sequences), ("tokens_per_s", 1000 * sequences / total),
+                    ("step_ms", total), ("linear_ms", linear), ("attention_ms", attended), ("sampling_ms", sampling),
+                    ("other_ms", total - linear - attended - sampling), ("ratio_one", sequences == 1 ? null : ratio));
             }
         }
         finally
@@ -93,8 +96,8 @@ internal sealed class BatchComparison(int[] conversations, int depth, int layers
             if (!isCounted)
                 return;
             Measured.Add((
-                Stopwatch.GetElapsedTime(start).TotalMilliseconds, (model.LinearTime - linear).TotalMilliseconds, (model.AttentionTime - attended).TotalMilliseconds,
-                Stopwatch.GetElapsedTime(sampling).TotalMilliseconds));
+                Stopwatch.GetElapsedTime(start).TotalMilliseconds, (model.LinearTime - linear).TotalMilliseconds,
+                (model.AttentionTime - attended).TotalMilliseconds, Stopwatch.GetElapsedTime(sampling).TotalMilliseconds));
         }
     }
 }

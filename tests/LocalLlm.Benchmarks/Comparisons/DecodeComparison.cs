@@ -131,7 +131,11 @@ internal sealed class DecodeComparison(int[] depths, int[] prefillDepths, int pr
             Step(model, backend, cache, new Sampler(SamplingSettings.Resolve(null, new SamplingOptions()), []), [.. Enumerable.Range(1, prefillTokens)]);
             var total = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
             if (total < best)
-                (best, attention, linear) = (total, (model.AttentionTime - before.Attention).TotalMilliseconds, (model.LinearTime - before.Linear).TotalMilliseconds);
+            {
+                best = total;
+                attention = (model.AttentionTime - before.Attention).TotalMilliseconds;
+                linear = (model.LinearTime - before.Linear).TotalMilliseconds;
+            }
         }
 
         table.Add(

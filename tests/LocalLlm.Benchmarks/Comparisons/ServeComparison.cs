@@ -13,8 +13,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Benchmarks.Comparisons;
 
 /// <summary>
-/// Many long conversations at once, dense and LogQuant caches in the same budget of bytes: a random-weight model of Llama-3.2-1B's shape in bf16 behind the engine's loop and
-/// its pool. The caches hold random keys and values, appended as a model's would be, for a prefill of them all would take hours; then each conversation gets a turn and answers.
+/// Many long conversations at once, dense and LogQuant caches in the same budget of bytes: a random-weight model of Llama-3.2-1B's shape in bf16
+/// behind the engine's loop and its pool. The caches hold random keys and values, appended as a model's would be, for a prefill of them all would
+/// take hours; then each conversation gets a turn and answers.
 /// </summary>
 internal sealed class ServeComparison(ServeScale scale) : IComparison
 {
@@ -25,15 +26,20 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
     {
         var quick = arguments.Flag("quick");
         return new(new ServeScale(
-            arguments.Numbers("contexts", quick ? [1024] : [1024, 8192, 32768], least: 256, most: 131072), arguments.Numbers("conversations", quick ? [1, 8] : [1, 2, 4, 8, 16]),
-            MemoryBudget.Parse(arguments.Text("budget") ?? (quick ? "256MiB" : "2GiB")).Bytes ?? throw new ArgumentException("--budget takes bytes, such as 2GiB."),
-            arguments.Number("turn", quick ? 16 : 64, most: 128), arguments.Number("answer", quick ? 8 : 32, least: 2, most: 128), arguments.Number("layers", quick ? 4 : 16)));
+            arguments.Numbers("contexts", quick ? [1024] : [1024, 8192, 32768], least: 512, most: 131072),
+            arguments.Numbers("conversations", quick ? [1, 8] : [1, 2, 4, 8, 16]), Budget(arguments.Text("budget") ?? (quick ? "256MiB" : "2GiB")),
+            arguments.Number("turn", quick ? 16 : 64, most: 128), arguments.Number("answer", quick ? 8 : 32, least: 2, most: 128),
+            arguments.Number("layers", quick ? 4 : 16)));
     }
+
+    private static long Budget(string text) => MemoryBudget.TryParse(text, out var budget) && budget.Bytes is { } bytes
+        ? bytes
+        : throw new ArgumentException($"--budget takes bytes, such as 2GiB; got '{text}'.");
 
     public Table Run(Machine machine)
     {
-        var table = new Table($"a turn of {scale.Turn} tokens and an answer of {scale.Answer} in each of several conversations, caches within {scale.Budget / (1 << 20)} MiB, "
-            + $"Llama-3.2-1B's shape with {scale.Layers} layers, bf16: {machine.Description}");
+        var table = new Table($"a turn of {scale.Turn} tokens and an answer of {scale.Answer} in each of several conversations, "
+            + $"caches within {scale.Budget / (1 << 20)} MiB, Llama-3.2-1B's shape with {scale.Layers} layers, bf16: {machine.Description}");
         using var mode = inference_mode();
         using var files = new RandomModel(scale.Layers);
         using var folder = ModelFolder.Open(files.FolderPath);
@@ -66,20 +72,23 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
         Table table, int context, int count, int kind, (int Conversations, long EachBytes)[] fits, Dictionary<int, ServedTurns>[] served)
     {
         var running = Math.Min(count, fits[kind].Conversations);
-        List<(string, object?)> figures = [("context", context), ("cache", Kinds[kind].Name), ("conversations", count), ("fits", fits[kind].Conversations), ("running", running)];
+        List<(string, object?)> figures =
+            [("context", context), ("cache", Kinds[kind].Name), ("conversations", count), ("fits", fits[kind].Conversations), ("running", running)];
         if (served[kind].GetValueOrDefault(running) is { } turns)
         {
             figures.AddRange(
             [
                 ("tokens_per_s", turns.TokensPerSecond), ("first_token_ms", turns.FirstTokenMs), ("last_first_token_ms", turns.LastFirstTokenMs),
-                ("between_tokens_ms", turns.MedianBetweenMs), ("between_tokens_p99_ms", turns.P99BetweenMs), ("kv_mb_each", turns.KvBytes / 1e6 / running),
+                ("between_tokens_ms", turns.MedianBetweenMs), ("between_tokens_p99_ms", turns.P99BetweenMs),
+                ("kv_mb_each", turns.KvBytes / 1e6 / running),
                 ("ratio_one", served[kind].TryGetValue(1, out var one) ? turns.TokensPerSecond / one.TokensPerSecond : null),
             ]);
             if (kind > 0 && served[0].GetValueOrDefault(Math.Min(count, fits[0].Conversations)) is { } dense)
             {
                 figures.AddRange(
                 [
-                    ("ratio_dense", turns.TokensPerSecond / dense.TokensPerSecond), ("fits_ratio_dense", (double)fits[kind].Conversations / fits[0].Conversations),
+                    ("ratio_dense", turns.TokensPerSecond / dense.TokensPerSecond),
+                    ("fits_ratio_dense", (double)fits[kind].Conversations / fits[0].Conversations),
                     ("tokens_in_bytes_ratio_dense", (double)fits[0].EachBytes / fits[kind].EachBytes),
                 ]);
             }
@@ -88,7 +97,9 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
         table.Add([.. figures]);
     }
 
-    /// <summary>How many conversations the pool takes, as the loop admits them: each needs room for its way to the context, and then holds what it reserved.</summary>
+    /// <summary>
+    /// How many conversations the pool takes, as the loop admits them: each needs room for its way to the context, and then holds what it reserved.
+    /// </summary>
     private (int Conversations, long EachBytes) Fits(DecoderModel model, KvCacheOptions options, int context)
     {
         using var pool = new KvPool(scale.Budget);
@@ -104,7 +115,8 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
         return (caches.Count, factory.BytesFor(context));
     }
 
-    private ServedTurns Serve(DecoderModel model, IAttentionBackend attention, TextTokenizer tokenizer, KvCacheOptions options, int context, int count)
+    private ServedTurns Serve(
+        DecoderModel model, IAttentionBackend attention, TextTokenizer tokenizer, KvCacheOptions options, int context, int count)
     {
         var pool = new KvPool(scale.Budget); // the loop's
         var factory = new KvCacheFactory(options, Shape(model), useKernels: true, pool);

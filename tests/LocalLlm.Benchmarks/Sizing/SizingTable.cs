@@ -41,8 +41,9 @@ internal static class SizingTable
         foreach (var (name, layers, kvHeads, headDim) in Models)
         {
             var shape = new KvShape(layers, kvHeads, headDim, ScalarType.Float16, CPU);
-            var (ours, dense) = (new KvCacheFactory(new KvCacheOptions(), shape), new KvCacheFactory(new KvCacheOptions { Kind = KvCacheKind.Dense }, shape));
-            Row(name, "one takes", (caches, tokens) => string.Create(CultureInfo.InvariantCulture, $"{caches.PeakBytesFor(tokens) / (double)GiB:F2} GiB"));
+            var ours = new KvCacheFactory(new KvCacheOptions(), shape);
+            var dense = new KvCacheFactory(new KvCacheOptions { Kind = KvCacheKind.Dense }, shape);
+            Row(name, "one takes", (caches, tokens) => (caches.PeakBytesFor(tokens) / (double)GiB).ToString("F2", CultureInfo.InvariantCulture) + " GiB");
             foreach (var budget in Budgets)
                 Row(name, $"{budget} GiB", (caches, tokens) => Conversations(caches, budget * GiB, tokens).ToString("N0", CultureInfo.InvariantCulture));
 

@@ -117,7 +117,10 @@ public sealed partial class EngineLoopTests
 
         var times = statistics.StepTimes;
         times.Attention.ShouldBe(3 * pause);
-        foreach (var (time, least) in new[] { (times.Model, 9 * pause), (times.Committing, 3 * pause), (times.Sampling, 8 * pause), (times.Planning, TimeSpan.FromTicks(1)) })
-            time.ShouldBeGreaterThanOrEqualTo(least * 0.9); // of the clock of pauses and the one of steps
+        // The clock of pauses is not that of steps, so a tenth less will do.
+        times.Model.ShouldBeGreaterThanOrEqualTo(9 * pause * 0.9);
+        times.Committing.ShouldBeGreaterThanOrEqualTo(3 * pause * 0.9);
+        times.Sampling.ShouldBeGreaterThanOrEqualTo(8 * pause * 0.9);
+        times.Planning.ShouldBeGreaterThan(TimeSpan.Zero);
     }
 }

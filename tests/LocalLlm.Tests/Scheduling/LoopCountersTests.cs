@@ -16,7 +16,14 @@ public sealed class LoopCountersTests
         var statistics = counters.Read();
 
         statistics.Steps.ShouldBe(2);
-        statistics.StepTimes.ShouldBe(new StepTimes { Planning = Seconds(11), Attention = Seconds(22), Model = Seconds(33), Committing = Seconds(44), Sampling = Seconds(55) });
+        statistics.StepTimes.ShouldBe(new StepTimes
+        {
+            Planning = Seconds(11),
+            Attention = Seconds(22),
+            Model = Seconds(33),
+            Committing = Seconds(44),
+            Sampling = Seconds(55),
+        });
         statistics.StepTimes.Total.ShouldBe(Seconds(165));
     }
 
