@@ -10,13 +10,16 @@ public sealed partial class LlmEngine : IConversationStore
     public async Task<SavedConversation> SaveConversationAsync(string name, GenerationRequest conversation, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(conversation);
+        RequireHead();
         _ = SavedConversations(name);
         cancellationToken.ThrowIfCancellationRequested();
         var sequence = await ComputeAsync(prompts.EncodeConversation(conversation) with { SaveName = name }, cancellationToken).ConfigureAwait(false);
         var entry = sequence.Saved!;
-        if (await entry.Written.WaitAsync(cancellationToken).ConfigureAwait(false) is { } error)
-            throw new LocalLlmException($"The conversation '{name}' could not be saved: {error.Message} What was saved under the name before is unchanged.", error);
-        return Describe(entry);
+        if (await entry.Written.WaitAsync(cancellationToken).ConfigureAwait(false) is not { } error)
+            return Describe(entry);
+        throw error is FileNotFoundException
+            ? new LocalLlmException($"The conversation '{name}' was deleted before it was on the disk.", error)
+            : new LocalLlmException($"The conversation '{name}' could not be saved: {error.Message} What was saved under the name before is unchanged.", error);
     }
 
     /// <inheritdoc/>
@@ -26,6 +29,7 @@ public sealed partial class LlmEngine : IConversationStore
         cancellationToken.ThrowIfCancellationRequested();
         if (retainedConversations == 0)
             throw new LocalLlmException("KvCache.RetainedConversations is 0, so no conversation can wait in memory for its next request. Raise it.");
+        RequireHead();
         if (saved.Find(name) is not { } entry)
             return null;
         await ComputeAsync(prompts.EncodeTokens(entry.Tokens), cancellationToken).ConfigureAwait(false);
@@ -56,6 +60,8 @@ public sealed partial class LlmEngine : IConversationStore
     private CacheSpill SavedConversations(string name)
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
+        if (!SpillFile.IsText(name))
+            throw new ArgumentException("The name has half of a surrogate pair, which is no text.", nameof(name));
         if (SpillFile.NameBytes(name) > SpillFile.MaxNameBytes)
             throw new ArgumentException($"The name has {SpillFile.NameBytes(name)} bytes in UTF-8, at most {SpillFile.MaxNameBytes} are possible.", nameof(name));
         return SpillOrThrow();

@@ -188,8 +188,7 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
     {
         ArgumentNullException.ThrowIfNull(request);
         ObjectDisposedException.ThrowIf(isDisposed != 0, this);
-        if (!model.Config.Architecture.HasHead)
-            throw new NotSupportedException($"'{Model.ModelId}' is a {Model.Architecture}, which has no output projection and so cannot generate text; it can embed.");
+        RequireHead();
         cancellationToken.ThrowIfCancellationRequested();
 
         var prompt = prompts.Encode(request);
@@ -247,6 +246,12 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
         ArgumentNullException.ThrowIfNull(texts);
         ObjectDisposedException.ThrowIf(isDisposed != 0, this);
         return embedder.EmbedAsync([.. texts], options ?? new EmbeddingOptions(), cancellationToken);
+    }
+
+    private void RequireHead()
+    {
+        if (!model.Config.Architecture.HasHead)
+            throw new NotSupportedException($"'{Model.ModelId}' is a {Model.Architecture}, which has no output projection and so cannot generate text; it can embed.");
     }
 
     private static LogprobUpdate ToUpdate(SampledLogprobs sampled, TextTokenizer tokenizer)

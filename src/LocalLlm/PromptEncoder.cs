@@ -78,7 +78,8 @@ internal sealed class PromptEncoder(
     public SequenceRequest EncodeConversation(GenerationRequest request)
     {
         Check(request);
-        return EncodeTokens(request.Prompt is null ? EncodeTurns(request, addGenerationPrompt: false).Prompt.Ids : EncodeText(request.Prompt));
+        var ids = request.Prompt is null ? EncodeTurns(request, addGenerationPrompt: false).Prompt.Ids : EncodeText(request.Prompt);
+        return EncodeTokens(ids) with { Priority = request.Priority };
     }
 
     /// <summary>Tokens that are to be computed and not answered.</summary>

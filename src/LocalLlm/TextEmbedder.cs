@@ -20,7 +20,7 @@ internal sealed class TextEmbedder(
 
         var work = new EmbeddingJob(ids, isMean, job, cancellationToken);
         loop.Submit(work);
-        var states = await work.Result.ConfigureAwait(false);
+        var states = await work.Result.WaitAsync(cancellationToken).ConfigureAwait(false);
         return new EmbeddingResult([.. states.Select(s => Shape(s, options))], ids.Sum(i => i.Length));
     }
 

@@ -34,6 +34,8 @@ internal sealed partial class EngineLoop
     private void StartWaiting()
     {
         readers.Clear();
+        if (IsJobOverdue)
+            return;
         while (queue.Next(readers) is { } next)
         {
             if (StartReading(next))

@@ -37,6 +37,7 @@ internal enum JobProgress
 internal sealed partial class EngineLoop
 {
     private readonly ConcurrentQueue<IEngineJob> jobs = new();
+    private long? jobWaitingSince; // for memory
 
     /// <summary>Queues a job.</summary>
     /// <exception cref="LocalLlmException">The engine has stopped.</exception>
@@ -55,6 +56,9 @@ internal sealed partial class EngineLoop
     /// <summary>True while memory is held that no preemption brings back, but the next steps do.</summary>
     private bool JobHoldsMemory => jobs.TryPeek(out var job) && job.HoldsMemory;
 
+    /// <summary>True where the oldest job has waited for memory so long that nobody else may take it first.</summary>
+    private bool IsJobOverdue => jobWaitingSince is { } since && options.Time.GetElapsedTime(since) >= AdmissionPolicy.AgeingInterval;
+
     /// <returns>False if there was none.</returns>
     private bool RunJob()
     {
@@ -63,7 +67,8 @@ internal sealed partial class EngineLoop
         var isDone = true;
         try
         {
-            var progress = job.Step(memory.TryReserve);
+            var progress = job.Step((cache, length) => memory.TryReserveBeside(cache, length, running));
+            jobWaitingSince = progress == JobProgress.Waiting ? jobWaitingSince ?? options.Time.GetTimestamp() : null;
             if (progress == JobProgress.Waiting && running.Find(s => s.IsPaused) is { } paused)
                 Preempt(paused);
             else if (progress == JobProgress.Waiting && running.Count == 0)
@@ -81,7 +86,11 @@ internal sealed partial class EngineLoop
         }
 
         if (isDone)
+        {
+            jobWaitingSince = null;
             jobs.TryDequeue(out _);
+        }
+
         return true;
     }
 

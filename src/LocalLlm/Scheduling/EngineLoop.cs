@@ -187,7 +187,9 @@ internal sealed partial class EngineLoop : IDisposable
                 var hasJob = RunJob();
                 if (running.Exists(s => !s.IsPaused))
                     Step();
-                else if (!hasJob)
+                else if (hasJob)
+                    counters.Rest();
+                else
                     AwaitWork();
             }
         }
@@ -396,12 +398,14 @@ internal sealed partial class EngineLoop : IDisposable
         sequence.Cache = null;
         var entry = retained.Retain(sequence.Tokens[..cache.Length], cache);
         entry.PromptEnd = sequence.PromptEnd;
-        if (sequence.Source is { } source && source != entry && source != entry.PromptEnd)
-        {
-            if (source.PromptEnd is { } older && older != entry.PromptEnd)
-                retained.Drop(older);
-            retained.Drop(source);
-        }
+        // Another conversation that only begins alike stays, and so does what this one may have to go back to.
+        if (sequence.Source is not { } source || source == entry || source == entry.PromptEnd || !PrefixIndex.IsBeginning(source, entry))
+            return;
+        if (sequence.Request.MaxTokens == 0)
+            entry.PromptEnd = source.PromptEnd;
+        else if (source.PromptEnd is { } older && older != entry.PromptEnd)
+            retained.Drop(older);
+        retained.Drop(source);
     }
 
     private void End(Sequence sequence, Exception error)

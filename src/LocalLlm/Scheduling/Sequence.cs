@@ -153,6 +153,12 @@ internal sealed class Sequence
     /// <summary>True while its reader is so far behind that no token may be sampled. By the engine thread: only its own steps make it true.</summary>
     public bool IsPaused => events.Reader.Count >= Request.MaxUnread;
 
+    /// <summary>
+    /// True while a sequence that made way had better not start again: its reader is behind by more than half of what may be unread, so that it would soon
+    /// pause again.
+    /// </summary>
+    public bool IsFarAhead => events.Reader.Count > Request.MaxUnread / 2;
+
     /// <summary>Called from the reader's thread when the sequence need not pause any more.</summary>
     public Action? ReaderCaughtUp { get; set; }
 
@@ -164,8 +170,9 @@ internal sealed class Sequence
         await foreach (var item in events.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
         {
             cancellationToken.ThrowIfCancellationRequested();
-            // Only a read that leaves one place free can end a pause: if the loop has filled that place meanwhile, it has seen it.
-            if (events.Reader.Count == Request.MaxUnread - 1)
+            // Only a read that leaves one place free can end a pause: if the loop has filled that place meanwhile, it has seen it. And one that waits is written
+            // to by nobody, so that its reader comes by the half.
+            if (events.Reader.Count is var unread && (unread == Request.MaxUnread - 1 || unread == Request.MaxUnread / 2))
                 ReaderCaughtUp?.Invoke();
             yield return item;
         }

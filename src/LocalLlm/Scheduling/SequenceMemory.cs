@@ -86,6 +86,19 @@ internal sealed class SequenceMemory(KvPool pool, PrefixIndex retained, Func<IKv
         return true;
     }
 
+    /// <summary>
+    /// Lets the cache of something other than a sequence take the memory for its tokens, beside what the prompts under way have still to take. Retained caches
+    /// leave for it only if that is enough.
+    /// </summary>
+    /// <returns>False if there is not enough; then nothing has changed.</returns>
+    public bool TryReserveBeside(IKvCache cache, int length, IReadOnlyList<Sequence> running)
+    {
+        if (!TryDropFor(PromisedBytes(running), () => cache.GrowthBytes(length), null))
+            return false;
+        cache.Reserve(length);
+        return true;
+    }
+
     /// <summary>A copy of a cache to be retained; null if the memory is needed for those that run.</summary>
     public IKvCache? TryFork(IKvCache cache) => DropUntil(() => cache.ForkBytes(cache.Length, cache.Length), 0, null) ? cache.Fork() : null;
 

@@ -38,13 +38,13 @@ internal sealed class SequenceQueue(TimeProvider time)
     }
 
     /// <summary>Waiting sequences that were preempted and could not go on, for their readers are too far behind.</summary>
-    public int Paused => waiting.Count(s => s.IsPaused);
+    public int Paused => waiting.Count(s => s.IsFarAhead);
 
     /// <summary>Who starts next; null if nobody waits that could go on.</summary>
     /// <param name="passed">Those whose turn it is not, whatever their place.</param>
     public Sequence? Next(IReadOnlyCollection<Sequence> passed)
     {
-        var ready = waiting.FindAll(s => !s.IsPaused && !passed.Contains(s));
+        var ready = waiting.FindAll(s => !s.IsFarAhead && !passed.Contains(s));
         var next = AdmissionPolicy.Next([.. ready.Select(s => new WaitingRequest(s.Request.Priority, s.Arrival, Waited(s)))]);
         return next < 0 ? null : ready[next];
     }

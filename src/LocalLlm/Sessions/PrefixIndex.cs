@@ -88,9 +88,13 @@ internal sealed class PrefixIndex(int capacity, Action<RetainedCache>? leaving =
         return true;
     }
 
+    /// <summary>True where a cache holds the beginning of what another one holds.</summary>
+    public static bool IsBeginning(RetainedCache entry, RetainedCache of) =>
+        CollectionsMarshal.AsSpan(of.Tokens).StartsWith(CollectionsMarshal.AsSpan(entry.Tokens));
+
     // True where nothing is lost with the other: this one holds its tokens too, and can go back to them.
-    private static bool Covers(RetainedCache entry, RetainedCache other) => entry.Tokens.Count > other.Tokens.Count
-        && CollectionsMarshal.AsSpan(entry.Tokens).StartsWith(CollectionsMarshal.AsSpan(other.Tokens)) && entry.Cache.CanTruncate(other.Tokens.Count);
+    private static bool Covers(RetainedCache entry, RetainedCache other) =>
+        entry.Tokens.Count > other.Tokens.Count && IsBeginning(other, entry) && entry.Cache.CanTruncate(other.Tokens.Count);
 
     /// <summary>Gives up all of them.</summary>
     public void Dispose()

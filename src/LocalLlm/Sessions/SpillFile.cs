@@ -23,6 +23,7 @@ internal static class SpillFile
     /// <summary>The end of the name of a file that is being written.</summary>
     public const string PartExtension = ".part";
 
+    private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
     private const int Version = 1;
     /// <summary>The most bytes of a name.</summary>
     public const int MaxNameBytes = 4096;
@@ -32,6 +33,20 @@ internal static class SpillFile
 
     /// <summary>Bytes of a file.</summary>
     public static long Bytes(SpillHeader header) => HeaderBytes(header) + header.ContentBytes + SHA256.HashSizeInBytes;
+
+    /// <summary>False for a name with half of a surrogate pair, which UTF-8 cannot keep apart from others.</summary>
+    public static bool IsText(string name)
+    {
+        try
+        {
+            _ = StrictUtf8.GetByteCount(name);
+            return true;
+        }
+        catch (EncoderFallbackException)
+        {
+            return false;
+        }
+    }
 
     /// <summary>Bytes of a name.</summary>
     public static int NameBytes(string name) => Encoding.UTF8.GetByteCount(name);

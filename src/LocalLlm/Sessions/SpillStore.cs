@@ -137,11 +137,27 @@ internal sealed partial class SpillStore : IDisposable
         }
     }
 
-    /// <summary>The cache saved under a name; null if there is none.</summary>
+    /// <summary>The cache saved under a name, by whatever process; null if there is none.</summary>
     public SpilledCache? Find(string name)
     {
+        var path = NamedPath(name);
         lock (entriesLock)
-            return entries.GetValueOrDefault(NamedPath(name));
+        {
+            if (entries.GetValueOrDefault(path) is { Unwritten: not null } pending)
+                return pending;
+        }
+
+        var header = TryOpen(path, static (_, header) => header);
+        lock (entriesLock)
+        {
+            var known = entries.GetValueOrDefault(path);
+            if (known?.Unwritten is not null || (known is not null && header is not null && known.Tokens.AsSpan().SequenceEqual(header.Tokens)))
+                return known;
+            if (header is not null)
+                return entries[path] = new SpilledCache(path, header);
+            entries.Remove(path);
+            return null;
+        }
     }
 
     /// <summary>The caches saved under names.</summary>
@@ -216,10 +232,10 @@ internal sealed partial class SpillStore : IDisposable
     {
         lock (entriesLock)
         {
-            if (entries.GetValueOrDefault(entry.Path) == entry)
-                entries.Remove(entry.Path);
-            if (entry.Unwritten is null)
-                DeleteFile(entry.Path);
+            if (entries.GetValueOrDefault(entry.Path) != entry)
+                return; // what is there now is another's
+            entries.Remove(entry.Path);
+            DeleteFile(entry.Path); // and one that is being written follows when it is
         }
     }
 
@@ -253,7 +269,7 @@ internal sealed partial class SpillStore : IDisposable
             {
                 if (!IsCurrent(entry))
                 {
-                    Written(entry, new IOException("It was deleted, or another took its place, before it was written."));
+                    Superseded(entry);
                     continue;
                 }
 
@@ -268,6 +284,22 @@ internal sealed partial class SpillStore : IDisposable
                 Written(entry, e);
             }
         }
+    }
+
+    private void Superseded(SpilledCache entry)
+    {
+        SpilledCache? successor;
+        lock (entriesLock)
+        {
+            entry.Unwritten!.Dispose();
+            entry.Unwritten = null;
+            successor = entries.GetValueOrDefault(entry.Path);
+        }
+
+        if (successor is null)
+            entry.SetWritten(new FileNotFoundException("It was deleted before it was written."));
+        else
+            successor.Written.ContinueWith(t => entry.SetWritten(t.Result), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
     }
 
     private void Written(SpilledCache entry, Exception? error)
@@ -306,8 +338,11 @@ internal sealed partial class SpillStore : IDisposable
         if (maxBytes is not { } limit)
             return;
         var files = new DirectoryInfo(directory).EnumerateFiles("*" + SpillFile.Extension).Where(f => f.FullName != replaced).ToList();
-        var total = files.Sum(f => f.Length) + bytes;
-        foreach (var file in files.Where(f => !f.Name.StartsWith("name-", StringComparison.Ordinal)).OrderBy(f => f.LastWriteTimeUtc))
+        var total = files.Sum(Length) + bytes;
+        // Nothing leaves for what cannot fit all the same.
+        if (files.Where(IsNamed).Sum(Length) is var saved && saved + bytes > limit)
+            throw new IOException($"Saved conversations take {saved:N0} bytes of the {limit:N0} that all files may take, so {bytes:N0} more do not fit.");
+        foreach (var file in files.Where(f => !IsNamed(f)).OrderBy(f => f.LastWriteTimeUtc))
         {
             if (total <= limit)
                 return;
@@ -318,11 +353,23 @@ internal sealed partial class SpillStore : IDisposable
                 DeleteFile(file.FullName);
             }
 
-            total -= file.Length;
+            total -= Length(file);
         }
 
-        if (total > limit)
-            throw new IOException($"Saved conversations take {total - bytes:N0} bytes of the {limit:N0} that all files may take, so {bytes:N0} more do not fit.");
+        static bool IsNamed(FileInfo file) => file.Name.StartsWith("name-", StringComparison.Ordinal);
+    }
+
+    // Somebody else may have deleted it meanwhile.
+    private static long Length(FileInfo file)
+    {
+        try
+        {
+            return file.Length;
+        }
+        catch (FileNotFoundException)
+        {
+            return 0;
+        }
     }
 
     private T? TryOpen<T>(string path, Func<FileStream, SpillHeader, T?> use)
