@@ -40,6 +40,14 @@ internal static unsafe class EmulatedKernels
         }
     }
 
+    /// <summary>Quantises the pages of some heads, in memory of this process.</summary>
+    public static void Quantise(QuantiseArguments arguments, int heads, bool isDescending)
+    {
+        var quantise = (delegate* unmanaged<QuantiseArguments*, int, int, int, int>)Require("emulate_quantise_page");
+        lock (Gate)
+            quantise(&arguments, arguments.Blocks, heads, isDescending ? 1 : 0).ShouldBe(0);
+    }
+
     /// <summary>A function of the library; skips the calling test where there is no compiler.</summary>
     public static nint Require(string function)
     {

@@ -69,6 +69,7 @@ namespace r8c256 {
 #include "decode_attention.cu"
 }
 #include "merge_attention.cu"
+#include "quantise_page.cu"
 
 // 0: done; 1: threads wait for others for ever; 2: no such kernel.
 extern "C" int emulate_decode_attention(const AttentionArguments* args, int rows, int channels, int x, int y, int z, int descending)
@@ -96,4 +97,9 @@ extern "C" int emulate_decode_attention(const AttentionArguments* args, int rows
 extern "C" int emulate_merge_attention(const AttentionArguments* args, int x, int y, int z, int descending)
 {
     return emulation::run_grid(x, y, z, 128, descending != 0, [=] { merge_attention(*args); }) ? 0 : 1;
+}
+
+extern "C" int emulate_quantise_page(const QuantiseArguments* args, int x, int y, int descending)
+{
+    return emulation::run_grid(x, y, 1, WARP, descending != 0, [=] { quantise_page(*args); }) ? 0 : 1;
 }
