@@ -70,9 +70,6 @@ internal readonly struct DevicePageLayout(PageLayout layout)
     /// <summary>Bytes from the first value code.</summary>
     public readonly int ValueHighOffset = layout.ValueHighOffset - layout.ValueOffset;
 
-    /// <summary>Bytes from the first key code to the first value code.</summary>
-    public readonly int ValueOffset = layout.ValueOffset;
-
     /// <summary>Bytes of a scale or minimum.</summary>
     public readonly int ScaleBytes = layout.ScaleElementBytes;
 
@@ -114,7 +111,7 @@ internal readonly struct DeviceSource(KvSource source)
     public readonly NumberType Type = source.Type;
 }
 
-/// <summary>A <see cref="KvRun"/> for a kernel.</summary>
+/// <summary>A <see cref="KvRun"/> for a kernel. That a query sees no fresh token after its own follows from the positions.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal readonly struct DeviceRun(KvRun run)
 {
@@ -135,9 +132,6 @@ internal readonly struct DeviceRun(KvRun run)
 
     /// <summary>Tokens of a tile.</summary>
     public readonly int TileTokens = run.TileTokens;
-
-    /// <summary>1 for the tokens of the step itself.</summary>
-    public readonly int IsFresh = run.IsFresh ? 1 : 0;
 }
 
 /// <summary>One sequence's queries and outputs.</summary>

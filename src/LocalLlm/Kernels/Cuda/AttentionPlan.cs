@@ -86,9 +86,18 @@ internal sealed class AttentionPlan
     private void Require(in AttentionQueries queries)
     {
         if (queries.HeadDim != arguments.Layout.HeadDim || queries.HeadDim > AttentionKernel.MaxHeadDim)
-            throw new ArgumentException($"The kernels were planned for head_dim {arguments.Layout.HeadDim}, at most {AttentionKernel.MaxHeadDim}; got {queries.HeadDim}.", nameof(queries));
+        {
+            throw new ArgumentException(
+                $"The kernels were planned for head_dim {arguments.Layout.HeadDim}, at most {AttentionKernel.MaxHeadDim}; got {queries.HeadDim}.",
+                nameof(queries));
+        }
+
         if (queries.Count < 1 || queries.KvHeads < 1 || queries.Group < 1)
-            throw new ArgumentException($"No attention of {queries.Count} queries of {queries.KvHeads} KV heads in groups of {queries.Group}.", nameof(queries));
+        {
+            throw new ArgumentException(
+                $"No attention of {queries.Count} queries of {queries.KvHeads} KV heads in groups of {queries.Group}.", nameof(queries));
+        }
+
         if (sequences.Count > 0 && (queries.KvHeads, queries.Group, queries.Type, queries.Scale, queries.SlidingWindow)
             != (arguments.KvHeads, arguments.Group, arguments.Type, arguments.Scale, arguments.Window))
         {
@@ -101,6 +110,9 @@ internal sealed class AttentionPlan
         if (run.TileTokens is < 1 or > AttentionKernel.MaxTileTokens)
             throw new ArgumentException($"A tile holds 1 to {AttentionKernel.MaxTileTokens} tokens; got {run.TileTokens}.", nameof(run));
         if ((run.Keys.IsPacked || run.Values.IsPacked) && (run.TileTokens != arguments.Layout.Tokens || run.Tokens % run.TileTokens != 0))
-            throw new ArgumentException($"Packed tokens are whole pages of {arguments.Layout.Tokens}; got {run.Tokens} in tiles of {run.TileTokens}.", nameof(run));
+        {
+            throw new ArgumentException(
+                $"Packed tokens are whole pages of {arguments.Layout.Tokens}; got {run.Tokens} in tiles of {run.TileTokens}.", nameof(run));
+        }
     }
 }

@@ -1,4 +1,4 @@
-// What decode_attention and merge_attention are told. Mirrors the structures in CudaStructures.cs.
+// What decode_attention and merge_attention are told. Mirrors the structures in AttentionArguments.cs, member for member.
 #pragma once
 #include "page.cuh"
 
@@ -17,7 +17,7 @@ struct Run
 {
     Source keys, values;
     const int* positions; // [tokens]; null: consecutive from first_position on
-    int first_position, tokens, tile_tokens, is_fresh;
+    int first_position, tokens, tile_tokens;
 };
 
 struct Sequence

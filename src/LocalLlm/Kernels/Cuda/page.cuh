@@ -15,7 +15,6 @@ struct PageLayout
     u32 key_high_tiles;    // bit i: channels 16i … 16i + 15 have bits in the high plane
     int key_high_offset;   // bytes from the first key code
     int value_high_offset; // bytes from the first value code
-    int value_offset;      // bytes from the first key code to the first value code
     int scale_bytes;       // of an element: 1 or 2
 };
 

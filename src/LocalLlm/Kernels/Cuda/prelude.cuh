@@ -45,13 +45,6 @@ __device__ __forceinline__ float power_of_two(float x)
     return result;
 }
 
-__device__ __forceinline__ float logarithm_of_two(float x)
-{
-    float result;
-    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-    return result;
-}
-
 __device__ __forceinline__ float multiply_add(float a, float b, float c)
 {
     float result;

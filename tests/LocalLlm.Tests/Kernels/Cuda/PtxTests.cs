@@ -1,8 +1,22 @@
 namespace LocalLlm.Tests.Kernels.Cuda;
 
-/// <summary>The kernels' sources compile to PTX, by clang without a CUDA toolkit.</summary>
+/// <summary>The kernels' sources are in the assembly, and compile to PTX by clang without a CUDA toolkit.</summary>
 public class PtxTests
 {
+    [Fact]
+    public void Sources_AreAllEmbedded()
+    {
+        var folder = RepositoryRoot.Require("src", "LocalLlm", "Kernels", "Cuda");
+        var files = Directory.EnumerateFiles(folder).Where(f => Path.GetExtension(f) is ".cu" or ".cuh").ToList();
+        files.ShouldNotBeEmpty();
+        foreach (var file in files)
+        {
+            using var resource = typeof(LlmEngine).Assembly.GetManifestResourceStream($"cuda/{Path.GetFileName(file)}").ShouldNotBeNull();
+            using var reader = new StreamReader(resource);
+            reader.ReadToEnd().ShouldBe(File.ReadAllText(file));
+        }
+    }
+
     [Theory]
     [InlineData("sm_80")]
     [InlineData("sm_86")] // the newest that clang 14 knows

@@ -36,6 +36,41 @@ public unsafe class QuantisePageTests
         }
     }
 
+    [Fact]
+    public void Quantise_RowsByNumberOfANarrowTypeKeysAlone_WritesTheirSectionOnly()
+    {
+        var layout = new PageLayout(32, 72, 2, 3, slowKeyBits: 3);
+        Half[] rows = [.. Numbers(layout, new Random(2)).Take(64 * 72 / 2).Select(x => (Half)x)];
+        int[] order = [.. Enumerable.Range(0, 32).Select(t => (t * 5 + 2) % 32)];
+        float[] keys = [.. order.SelectMany(r => rows.Skip(r * 72).Take(72)).Select(x => (float)x)];
+        var (codes, scales) = (new byte[layout.CodeBytes], new byte[layout.ScaleBytes]);
+        PageCodec.Quantize(layout, keys, keys, codes, scales, 0);
+        var (actualCodes, actualScales, fault) = (new byte[layout.KeyCodeBytes], new byte[layout.KeyScaleCount], int.MaxValue);
+
+        fixed (Half* source = rows)
+        fixed (int* numbers = order)
+        fixed (byte* c = actualCodes, s = actualScales)
+        {
+            EmulatedKernels.Quantise(
+                new QuantiseArguments
+                {
+                    Layout = new DevicePageLayout(layout),
+                    Keys = (nint)source,
+                    KeyRowBytes = 72 * sizeof(ushort),
+                    KeyRows = (nint)numbers,
+                    KeyCodes = (nint)c,
+                    KeyScales = (nint)s,
+                    Fault = (nint)(&fault),
+                    Type = NumberType.Float16,
+                },
+                heads: 1, isDescending: false);
+        }
+
+        fault.ShouldBe(int.MaxValue);
+        actualCodes.ShouldBe(codes[..layout.KeyCodeBytes]);
+        actualScales.ShouldBe(scales[..layout.KeyScaleCount]);
+    }
+
     [Theory]
     [InlineData(KvScaleFormat.Byte, float.NaN)]
     [InlineData(KvScaleFormat.Half, float.NegativeInfinity)]

@@ -129,7 +129,6 @@ static inline float bits_float(unsigned bits) { float x; memcpy(&x, &bits, 4); r
 static inline float exchange(float x, int mask) { return bits_float(exchange(float_bits(x), mask)); }
 static inline float square_root(float x) { return sqrtf(x); }
 static inline float power_of_two(float x) { return exp2f(x); }
-static inline float logarithm_of_two(float x) { return log2f(x); }
 static inline float multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
 static inline float round_to_even(float x) { return rintf(x); }
 static inline int set_bits(unsigned x) { return __builtin_popcount(x); }
