@@ -4,7 +4,8 @@ using LocalLlm.Quantization;
 namespace LocalLlm.Kernels.Cuda;
 
 /// <summary>
-/// The attention of one layer over a batch of ragged sequences, cut into parts for the blocks of a GPU. A part is some tiles of one run; where parts end
+/// The attention of one layer over a batch of ragged sequences, cut into parts for the blocks of a GPU. A part is some tiles of one run; where
+/// parts end
 /// follows from the sequence alone, so that its numbers do not depend on its neighbours.
 /// </summary>
 internal sealed class AttentionPlan

@@ -4,11 +4,14 @@
 // Grid: x = part, y = KV head, z = block of ROWS query rows (row i·group + h is query i of the group's head h).
 //
 // A block is 128 threads. For a tile of T tokens:
-//   scores   thread = token, and where T < 128 a share of the channels: neighbouring threads load neighbouring lanes of the key planes. The queries times
+//   scores   thread = token, and where T < 128 a share of the channels: neighbouring threads load neighbouring lanes of the key planes. The
+//            queries times
 //            the page's key scales lie in shared memory; all threads of a warp read the same number, so no bank is asked twice.
 //   softmax  a warp takes a row; the probabilities times each value group's scales go back to shared memory.
-//   values   thread = channel (two for heads above 128), and where there are fewer than 128 a share of the tokens. Sums stay in registers over all tiles.
-// The minimum of a key's channel adds Σ q·m to all scores of a page, that of a value group Σ p·m to all its channels: both are summed once, not per code.
+//   values   thread = channel (two for heads above 128), and where there are fewer than 128 a share of the tokens. Sums stay in registers over
+//            all tiles.
+// The minimum of a key's channel adds Σ q·m to all scores of a page, that of a value group Σ p·m to all its channels: both are summed once, not
+// per code.
 #include "attention.cuh"
 
 #define THREADS 128

@@ -96,7 +96,8 @@ __device__ __forceinline__ Codes load_values(const PageLayout& layout, const u8*
     return codes;
 }
 
-// Code i as a float: or-ed into the mantissa of 2²³, which is subtracted again. Exact, and faster than a conversion, of which a GPU does a quarter as many.
+// Code i as a float: or-ed into the mantissa of 2²³, which is subtracted again. Exact, and faster than a conversion, of which a GPU does a
+// quarter as many.
 template <int BITS>
 __device__ __forceinline__ float code(const Codes& codes, int i)
 {

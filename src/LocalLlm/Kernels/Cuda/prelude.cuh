@@ -1,4 +1,5 @@
-// What the kernels use of CUDA, so that their sources need no toolkit. Three compilers read them: NVRTC, which knows all of this by itself; clang, which
+// What the kernels use of CUDA, so that their sources need no toolkit. Three compilers read them: NVRTC, which knows all of this by itself;
+// clang, which
 // makes PTX of them to check them; and an ordinary C++ compiler with the emulation of the tests, which defines EMULATED and what stands here.
 #pragma once
 

@@ -1,8 +1,11 @@
-// Rows of numbers to one page: statistics, scale and minimum (by clip search if wanted), codes, packing. Gives the bytes of Quantization/PageCodec, bit for
+// Rows of numbers to one page: statistics, scale and minimum (by clip search if wanted), codes, packing. Gives the bytes of
+// Quantization/PageCodec, bit for
 // bit, so it is compiled without contraction to fused multiply-adds (NVRTC: --fmad=false).
 //
-// Grid: x = tile of 32 groups, those of the keys first, y = KV head. A block is one warp, a thread is a group: a channel of keys over the page's tokens, or a
-// token of values over up to 64 channels. The tile's numbers are read once, coalesced, and turned in shared memory so that a thread's are in a bank of
+// Grid: x = tile of 32 groups, those of the keys first, y = KV head. A block is one warp, a thread is a group: a channel of keys over the page's
+// tokens, or a
+// token of values over up to 64 channels. The tile's numbers are read once, coalesced, and turned in shared memory so that a thread's are in a
+// bank of
 // its own. A sum runs over a group in ascending order, as the format says, which one thread does by itself. The codes that threads 16·i … hold of one
 // number make a lane of a plane, put together by exchanges within the warp.
 #include "page.cuh"

@@ -6,7 +6,8 @@ using LocalLlm.Kernels.Cuda;
 namespace LocalLlm.Tests.Kernels.Cuda;
 
 /// <summary>
-/// The CUDA kernels compiled as ordinary C++ over emulation.h, and run on the CPU: the same sources, blocks and threads. Proves what the kernels compute, not what
+/// The CUDA kernels compiled as ordinary C++ over emulation.h, and run on the CPU: the same sources, blocks and threads. Proves what the kernels
+/// compute, not what
 /// a GPU does with them. One run at a time, because a block's shared memory is static.
 /// </summary>
 internal static unsafe class EmulatedKernels

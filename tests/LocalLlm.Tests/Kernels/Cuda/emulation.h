@@ -1,4 +1,5 @@
-// Runs the CUDA kernels as ordinary C++: the threads of a block are fibers of one thread, so that barriers and exchanges within a warp do what they do on
+// Runs the CUDA kernels as ordinary C++: the threads of a block are fibers of one thread, so that barriers and exchanges within a warp do what
+// they do on
 // a GPU. A fiber runs until its next barrier; fibers run in ascending or in descending order, so that a missing barrier shows in one of the two.
 #pragma once
 #include <math.h>
