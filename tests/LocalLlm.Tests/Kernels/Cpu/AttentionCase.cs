@@ -89,11 +89,14 @@ internal sealed unsafe class AttentionCase : IDisposable
     /// <summary>Runs the kernels and compares every output with the oracle, relative to the largest value of the head's output.</summary>
     public void ShouldEqualOracle(AttentionWork work, double tolerance, int slidingWindow = int.MaxValue)
     {
-        new Span<byte>((void*)outputs, queryNumbers.Length * ElementBytes(Type)).Fill(0xFF);
+        ClearOutputs();
         work.Add(Request(slidingWindow), Layout, [.. runs]);
         work.Run();
         Compare(tolerance, slidingWindow);
     }
+
+    /// <summary>Fills the outputs with NaN, so that what is not written is noticed.</summary>
+    public void ClearOutputs() => new Span<byte>((void*)outputs, queryNumbers.Length * ElementBytes(Type)).Fill(0xFF);
 
     public void Compare(double tolerance, int slidingWindow = int.MaxValue)
     {

@@ -1,0 +1,124 @@
+// What the kernels use of CUDA, so that their sources need no toolkit. Three compilers read them: NVRTC, which knows all of this by itself;
+// clang, which
+// makes PTX of them to check them; and an ordinary C++ compiler with the emulation of the tests, which defines EMULATED and what stands here.
+#pragma once
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef long long i64;
+
+#if !defined(EMULATED)
+
+#if defined(__clang__)
+#define __global__ __attribute__((global))
+#define __device__ __attribute__((device))
+#define __shared__ __attribute__((shared))
+#define __launch_bounds__(threads) __attribute__((launch_bounds(threads)))
+#define __forceinline__ inline __attribute__((always_inline))
+#define THREAD ((int)__nvvm_read_ptx_sreg_tid_x())
+#define BLOCK_X ((int)__nvvm_read_ptx_sreg_ctaid_x())
+#define BLOCK_Y ((int)__nvvm_read_ptx_sreg_ctaid_y())
+#define BLOCK_Z ((int)__nvvm_read_ptx_sreg_ctaid_z())
+__device__ __forceinline__ void block_barrier() { __nvvm_bar_sync(0); }
+__device__ __forceinline__ float exchange(float x, int mask) { return __nvvm_shfl_sync_bfly_f32(0xFFFFFFFF, x, mask, 31); }
+__device__ __forceinline__ u32 exchange(u32 x, int mask) { return (u32)__nvvm_shfl_sync_bfly_i32(0xFFFFFFFF, (int)x, mask, 31); }
+__device__ __forceinline__ float square_root(float x) { return __nvvm_sqrt_rn_f(x); }
+__device__ __forceinline__ void atomic_min(int* target, int x) { __nvvm_atom_min_gen_i(target, x); }
+#else
+#define THREAD ((int)threadIdx.x)
+#define BLOCK_X ((int)blockIdx.x)
+#define BLOCK_Y ((int)blockIdx.y)
+#define BLOCK_Z ((int)blockIdx.z)
+__device__ __forceinline__ void block_barrier() { __syncthreads(); }
+__device__ __forceinline__ float exchange(float x, int mask) { return __shfl_xor_sync(0xFFFFFFFF, x, mask); }
+__device__ __forceinline__ u32 exchange(u32 x, int mask) { return __shfl_xor_sync(0xFFFFFFFF, x, mask); }
+__device__ __forceinline__ float square_root(float x) { return __fsqrt_rn(x); }
+__device__ __forceinline__ void atomic_min(int* target, int x) { atomicMin(target, x); }
+#endif
+
+// Single instructions that both GPU compilers take as they stand.
+__device__ __forceinline__ float power_of_two(float x)
+{
+    float result;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+    return result;
+}
+
+__device__ __forceinline__ float multiply_add(float a, float b, float c)
+{
+    float result;
+    asm("fma.rn.f32 %0, %1, %2, %3;" : "=f"(result) : "f"(a), "f"(b), "f"(c));
+    return result;
+}
+
+__device__ __forceinline__ float round_to_even(float x)
+{
+    float result;
+    asm("cvt.rni.f32.f32 %0, %1;" : "=f"(result) : "f"(x));
+    return result;
+}
+
+__device__ __forceinline__ u32 float_bits(float x)
+{
+    u32 bits;
+    asm("mov.b32 %0, %1;" : "=r"(bits) : "f"(x));
+    return bits;
+}
+
+__device__ __forceinline__ float bits_float(u32 bits)
+{
+    float x;
+    asm("mov.b32 %0, %1;" : "=f"(x) : "r"(bits));
+    return x;
+}
+
+__device__ __forceinline__ float half_float(u16 bits)
+{
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+    return x;
+}
+
+__device__ __forceinline__ u16 float_half(float x)
+{
+    u16 bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
+}
+
+__device__ __forceinline__ int set_bits(u32 x)
+{
+    int count;
+    asm("popc.b32 %0, %1;" : "=r"(count) : "r"(x));
+    return count;
+}
+
+#endif
+
+#if !defined(KERNEL)
+#define KERNEL extern "C" __global__ void
+#endif
+
+#define INFINITE bits_float(0x7F800000)
+
+__device__ __forceinline__ float larger(float a, float b) { return a > b ? a : b; }
+__device__ __forceinline__ float smaller(float a, float b) { return a < b ? a : b; }
+__device__ __forceinline__ int lesser(int a, int b) { return a < b ? a : b; }
+__device__ __forceinline__ int greater(int a, int b) { return a > b ? a : b; }
+
+// Over the 32 threads of a warp; every thread gets the result.
+__device__ __forceinline__ float warp_sum(float x)
+{
+    for (int mask = 16; mask > 0; mask /= 2)
+        x += exchange(x, mask);
+    return x;
+}
+
+__device__ __forceinline__ float warp_max(float x)
+{
+    for (int mask = 16; mask > 0; mask /= 2)
+        x = larger(x, exchange(x, mask));
+    return x;
+}

@@ -1,0 +1,49 @@
+namespace LocalLlm.Tests.Kernels.Cuda;
+
+/// <summary>The kernels' sources are in the assembly, and compile to PTX by clang without a CUDA toolkit.</summary>
+public class PtxTests
+{
+    [Fact]
+    public void Sources_AreAllEmbedded()
+    {
+        var folder = RepositoryRoot.Require("src", "LocalLlm", "Kernels", "Cuda");
+        var files = Directory.EnumerateFiles(folder).Where(f => Path.GetExtension(f) is ".cu" or ".cuh").ToList();
+        files.ShouldNotBeEmpty();
+        foreach (var file in files)
+        {
+            using var resource = typeof(LlmEngine).Assembly.GetManifestResourceStream($"cuda/{Path.GetFileName(file)}").ShouldNotBeNull();
+            using var reader = new StreamReader(resource);
+            reader.ReadToEnd().ShouldBe(File.ReadAllText(file));
+        }
+    }
+
+    [Theory]
+    [InlineData("sm_80")]
+    [InlineData("sm_86")] // the newest that clang 14 knows
+    public void Kernels_EverySpecialisation_CompileToPtx(string architecture)
+    {
+        var folder = RepositoryRoot.Require("src", "LocalLlm", "Kernels", "Cuda");
+        var output = Path.GetTempFileName();
+        try
+        {
+            foreach (var source in Directory.EnumerateFiles(folder, "*.cu"))
+            {
+                foreach (var (rows, channels) in new[] { (1, 64), (4, 128), (8, 256) })
+                {
+                    string[] arguments = ["-x", "cuda", "--cuda-device-only", "-nocudainc", "-nocudalib", $"--cuda-gpu-arch={architecture}",
+                        "-Xclang", "-target-feature", "-Xclang", "+ptx70", "-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Werror",
+                        $"-DROWS={rows}", $"-DCHANNELS={channels}", "-S", "-o", output, source];
+                    var result = EmulatedKernels.Run("clang++-14", arguments) ?? EmulatedKernels.Run("clang++", arguments);
+                    if (result is null)
+                        Assert.Skip("needs clang++");
+                    result.Value.ExitCode.ShouldBe(0, result.Value.Errors);
+                    File.ReadAllText(output).ShouldContain($".visible .entry {Path.GetFileNameWithoutExtension(source)}(");
+                }
+            }
+        }
+        finally
+        {
+            File.Delete(output);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+// Runs the CUDA kernels as ordinary C++: the threads of a block are fibers of one thread, so that barriers and exchanges within a warp do what
+// they do on
+// a GPU. A fiber runs until its next barrier; fibers run in ascending or in descending order, so that a missing barrier shows in one of the two.
+#pragma once
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+#include <functional>
+#include <vector>
+
+#define EMULATED
+#define __device__
+#define __global__
+#define __shared__ static
+#define __launch_bounds__(threads)
+#define __forceinline__ inline
+#define KERNEL static void
+
+namespace emulation
+{
+    enum Wait { RUNS, AT_BLOCK, AT_WARP, ENDED };
+
+    struct Fiber
+    {
+        ucontext_t context;
+        std::vector<char> stack;
+        Wait wait;
+    };
+
+    static std::vector<Fiber> fibers;
+    static ucontext_t scheduler;
+    static std::function<void()> body;
+    static int thread, block[3];
+    static unsigned exchanged[1024];
+
+    static void stop_at(Wait wait)
+    {
+        fibers[thread].wait = wait;
+        swapcontext(&fibers[thread].context, &scheduler);
+    }
+
+    static void enter()
+    {
+        body();
+        stop_at(ENDED);
+    }
+
+    // All fibers of [first, last) that have not ended wait at `wait`: they run on.
+    static bool release(int first, int last, Wait wait)
+    {
+        bool is_any = false;
+        for (int i = first; i < last; i++)
+        {
+            if (fibers[i].wait != wait && fibers[i].wait != ENDED)
+                return false;
+            is_any |= fibers[i].wait == wait;
+        }
+        for (int i = first; is_any && i < last; i++)
+        {
+            if (fibers[i].wait == wait)
+                fibers[i].wait = RUNS;
+        }
+        return is_any;
+    }
+
+    // False if some threads wait for others that never come.
+    static bool run_block(int threads, bool descending)
+    {
+        fibers.resize(threads);
+        for (auto& fiber : fibers)
+        {
+            fiber.stack.resize(128 * 1024);
+            getcontext(&fiber.context);
+            fiber.context.uc_stack.ss_sp = fiber.stack.data();
+            fiber.context.uc_stack.ss_size = fiber.stack.size();
+            fiber.context.uc_link = nullptr;
+            fiber.wait = RUNS;
+            makecontext(&fiber.context, enter, 0);
+        }
+        for (;;)
+        {
+            bool all_ended = true, is_any = false;
+            for (int i = 0; i < threads; i++)
+            {
+                thread = descending ? threads - 1 - i : i;
+                if (fibers[thread].wait == RUNS)
+                    swapcontext(&scheduler, &fibers[thread].context);
+                all_ended &= fibers[thread].wait == ENDED;
+            }
+            if (all_ended)
+                return true;
+            for (int warp = 0; warp < threads; warp += 32)
+                is_any |= release(warp, warp + 32, AT_WARP);
+            if (!is_any && !release(0, threads, AT_BLOCK))
+                return false;
+        }
+    }
+
+    static bool run_grid(int x, int y, int z, int threads, bool descending, std::function<void()> kernel)
+    {
+        body = kernel;
+        for (block[2] = 0; block[2] < z; block[2]++)
+            for (block[1] = 0; block[1] < y; block[1]++)
+                for (block[0] = 0; block[0] < x; block[0]++)
+                    if (!run_block(threads, descending))
+                        return false;
+        return true;
+    }
+}
+
+#define THREAD (emulation::thread)
+#define BLOCK_X (emulation::block[0])
+#define BLOCK_Y (emulation::block[1])
+#define BLOCK_Z (emulation::block[2])
+
+static inline void block_barrier() { emulation::stop_at(emulation::AT_BLOCK); }
+
+static inline unsigned exchange(unsigned x, int mask)
+{
+    emulation::exchanged[emulation::thread] = x;
+    emulation::stop_at(emulation::AT_WARP);
+    unsigned other = emulation::exchanged[emulation::thread ^ mask];
+    emulation::stop_at(emulation::AT_WARP); // read by all before the next exchange writes
+    return other;
+}
+
+static inline unsigned float_bits(float x) { unsigned bits; memcpy(&bits, &x, 4); return bits; }
+static inline float bits_float(unsigned bits) { float x; memcpy(&x, &bits, 4); return x; }
+static inline float exchange(float x, int mask) { return bits_float(exchange(float_bits(x), mask)); }
+static inline float square_root(float x) { return sqrtf(x); }
+static inline float power_of_two(float x) { return exp2f(x); }
+static inline float multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
+static inline float round_to_even(float x) { return rintf(x); }
+static inline int set_bits(unsigned x) { return __builtin_popcount(x); }
+static inline void atomic_min(int* target, int x) { if (x < *target) *target = x; }
+
+static inline float half_float(unsigned short bits)
+{
+    unsigned sign = (bits & 0x8000u) << 16, exponent = bits >> 10 & 31, mantissa = bits & 0x3FF;
+    if (exponent == 0)
+        return (sign ? -1.0f : 1.0f) * (float)mantissa * ldexpf(1, -24);
+    return bits_float(sign | (exponent == 31 ? 0x7F800000u : (exponent + 112) << 23) | mantissa << 13);
+}
+
+static inline unsigned short float_half(float x)
+{
+    unsigned short sign = float_bits(x) >> 16 & 0x8000;
+    float size = fabsf(x);
+    if (!(size <= 3.4e38f))
+        return sign | (x != x ? 0x7E00 : 0x7C00);
+    if (size < ldexpf(1, -14))
+        return sign | (unsigned short)rintf(size * ldexpf(1, 24)); // 1024 is the least normal number
+    unsigned bits = float_bits(size);
+    bits = (bits + 0xFFF + (bits >> 13 & 1)) >> 13; // ties to even
+    return sign | (unsigned short)(bits - (112 << 10) > 0x7C00 ? 0x7C00 : bits - (112 << 10));
+}
