@@ -149,6 +149,7 @@ public sealed class ConversationStoreTests : IDisposable
             await Should.ThrowAsync<OperationCanceledException>(() => engine.SaveConversationAsync("a", conversation, new CancellationToken(canceled: true)));
             await Should.ThrowAsync<ContextLengthException>(() => engine.SaveConversationAsync(
                 "a", new GenerationRequest { Turns = [new ChatTurn(ChatRole.User, string.Concat(Enumerable.Repeat("word ", 20_000)))] }, Cancellation));
+            (await Should.ThrowAsync<ArgumentException>(() => engine.SaveConversationAsync("a\ud800", conversation, Cancellation))).Message.ShouldContain("surrogate");
             (await engine.SaveConversationAsync(new string('é', 2048), conversation, Cancellation)).Name.Length.ShouldBe(2048);
         }
 
@@ -171,6 +172,38 @@ public sealed class ConversationStoreTests : IDisposable
         await using var engine = await LoadAsync(retained: 0);
         (await engine.SaveConversationAsync("a", new GenerationRequest { Turns = Told }, Cancellation)).Tokens.ShouldBeGreaterThan(300);
         (await Should.ThrowAsync<LocalLlmException>(() => engine.RestoreConversationAsync("a", Cancellation))).Message.ShouldContain("RetainedConversations");
+    }
+
+    [Theory]
+    [InlineData(KvCacheKind.Dense)]
+    [InlineData(KvCacheKind.StreamingQuant)]
+    public async Task Save_ABeginningThatALongerConversationHolds_LeavesThatOneInMemory(KvCacheKind kind)
+    {
+        await using var engine = await LoadAsync(kind);
+        var request = Ask(Told[..4], "What is number 1?");
+        var (text, _) = await engine.ReadAsync(request);
+        ChatTurn[] turns = [.. request.Turns, new ChatTurn(ChatRole.Assistant, text)];
+
+        await engine.SaveConversationAsync("base", new GenerationRequest { Turns = Told[..2] }, Cancellation);
+        await engine.RestoreConversationAsync("base", Cancellation);
+
+        var (_, end) = await engine.ReadAsync(Ask(turns, "And what is number 0?"));
+        end.Usage.CachedPromptTokens.ShouldBeGreaterThan(end.Usage.PromptTokens / 2);
+    }
+
+    [Fact]
+    public async Task Save_TheLastAnswerIsChangedAfterwards_TheConversationGoesOnFromItsPrompt()
+    {
+        await using var engine = await LoadAsync();
+        var request = Ask(Told, "What is number 3?");
+        var (text, end) = await engine.ReadAsync(request);
+        ChatTurn[] turns = [.. request.Turns, new ChatTurn(ChatRole.Assistant, text)];
+        await engine.SaveConversationAsync("a", new GenerationRequest { Turns = turns }, Cancellation);
+
+        turns[^1] = new ChatTurn(ChatRole.Assistant, "I do not know.");
+        var (_, next) = await engine.ReadAsync(Ask(turns, "And what is number 7?"));
+
+        next.Usage.CachedPromptTokens.ShouldBeGreaterThanOrEqualTo(end.Usage.PromptTokens);
     }
 
     [Fact]

@@ -51,6 +51,54 @@ public sealed partial class EngineLoopTests
     }
 
     [Fact]
+    public async Task Job_WaitsInVain_RetainedCachesStay()
+    {
+        using var loop = Loop(memoryBytes: 100, retained: 2, prefillChunk: 1000);
+        await ReadAsync(Submit(loop, "abcw"));
+        using var gate = new SemaphoreSlim(0);
+        beforeStep = _ => gate.Wait();
+        var sequence = Submit(loop, new string('b', 60) + "a", maxTokens: 20);
+        gate.Release(2);
+        while (gate.CurrentCount > 0)
+            await Task.Delay(1);
+        var job = Embed(loop, texts: 1, length: 60); // not even without the retained ones
+        var before = steps.Count;
+        gate.Release(4);
+        while (steps.Count < before + 4)
+            await Task.Delay(1);
+
+        var next = Submit(loop, "abcwxyz" + "a", maxTokens: 1);
+        gate.Release(10_000);
+        (await ReadAsync(next)).End.Usage.CachedPromptTokens.ShouldBeGreaterThan(0);
+        await ReadAsync(sequence);
+        (await job.Result).Single()[0].ShouldBe(60);
+    }
+
+    [Fact]
+    public async Task Job_AmongSequencesThatKeepComing_GetsItsTurn()
+    {
+        var clock = new FakeClock();
+        using var loop = Loop(maxSequences: 2, memoryBytes: 100, retained: 0, time: clock);
+        using var stop = new CancellationTokenSource();
+        // Two at a time hold 56 of the 100 bytes, and another one waits always.
+        var clients = Enumerable.Range(0, 3).Select(_ => Task.Run(async () =>
+        {
+            while (!stop.IsCancellationRequested)
+                (await ReadAsync(Submit(loop, "a", maxTokens: 24))).Text.ShouldBe("bcdefghijklmnopqrstuvwxy");
+        })).ToList();
+        var job = Embed(loop, texts: 1, length: 90);
+        for (var i = 0; i < 20; i++)
+        {
+            await Task.Delay(1);
+            clock.Advance(TimeSpan.FromSeconds(1));
+        }
+
+        (await job.Result.WaitAsync(Patience)).Single()[0].ShouldBe(90);
+        await stop.CancelAsync();
+        await Task.WhenAll(clients).WaitAsync(Patience);
+    }
+
+    [Fact]
     public async Task Job_NeedsMoreThanThereIs_IsAClearErrorAndOthersGoOn()
     {
         using var loop = Loop(memoryBytes: 100, retained: 2);

@@ -38,6 +38,30 @@ public sealed partial class EngineLoopTests
     }
 
     [Fact]
+    public async Task SlowReader_OfHighPriority_TakesThePlaceBackOnceItsReaderHasReadHalf()
+    {
+        using var loop = Loop(maxSequences: 1, retained: 0);
+        var slow = Submit(loop, "a", priority: 5, maxUnread: 8);
+        await PausedAsync(loop, 1);
+        var other = Submit(loop, new string('a', 2000) + "a", maxTokens: 20);
+        await using var reader = slow.ReadAllAsync().GetAsyncEnumerator();
+        while (loop.Statistics().Preemptions == 0)
+            await Task.Delay(1);
+
+        // Three are read, one after the other, while the other one computes its long prompt: no reason to take turns.
+        for (var i = 0; i < 3; i++)
+            (await reader.MoveNextAsync()).ShouldBeTrue();
+        await Task.Delay(20);
+        loop.Preemptions.ShouldBe(1);
+
+        (await ReadAsync(other).WaitAsync(Patience)).Text.ShouldBe("bcdefghijklmnopqrstu");
+        var text = "bcd";
+        while (await reader.MoveNextAsync())
+            text += reader.Current is TokenEvent token ? token.Text : ((EndEvent)reader.Current).Text;
+        text.ShouldBe("bcdefghijklmnopqrstuvwxyz");
+    }
+
+    [Fact]
     public async Task SlowReader_WhoHoldsMemory_MakesWayToThoseThatGrow()
     {
         using var loop = Loop(retained: 0, memoryBytes: 200);

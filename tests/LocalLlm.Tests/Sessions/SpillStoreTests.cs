@@ -279,6 +279,69 @@ public sealed class SpillStoreTests : IDisposable
     }
 
     [Fact]
+    public void Delete_OfOneThatWasReplaced_LeavesTheNewOne()
+    {
+        using (var store = Open())
+            Write(store, "old", [1], name: "a");
+        using (var store = Open())
+        {
+            var stale = store.Find("a")!;
+            Write(store, "new", [1, 2], name: "a");
+            store.Delete(stale);
+        }
+
+        using var again = Open();
+        Read(again, again.Find("a")).ShouldBe("new");
+    }
+
+    [Fact]
+    public async Task Write_AnotherTakesItsPlaceBeforeItIsWritten_BothAreToldTheSame()
+    {
+        using var store = Open();
+        Write(store, new string('x', 1 << 22), 9); // keeps the writer busy
+        var first = store.Write([1], Content(store, "first"), "a").ShouldNotBeNull();
+        var second = store.Write([1, 2], Content(store, "second"), "a").ShouldNotBeNull();
+
+        (await first.Written).ShouldBeNull();
+        (await second.Written).ShouldBeNull();
+        Read(store, store.Find("a")).ShouldBe("second");
+    }
+
+    [Fact]
+    public void Find_SavedByAnotherProcessMeanwhile_IsFound()
+    {
+        using var store = Open();
+        store.Find("a").ShouldBeNull();
+        using (var other = Open())
+            Write(other, "x", [1, 2], name: "a");
+        Read(store, store.Find("a")).ShouldBe("x");
+        using (var other = Open())
+            Write(other, "y", [3], name: "a");
+        store.Find("a").ShouldNotBeNull().Tokens.ShouldBe([3]);
+        using (var other = Open())
+            other.Delete(other.Find("a")!);
+        store.Find("a").ShouldBeNull();
+    }
+
+    [Fact]
+    public void MaxBytes_NamedOnesLeaveNoRoom_NothingLeavesInVain()
+    {
+        using (var store = Open())
+        {
+            Write(store, new string('n', 1500), [1], name: "kept");
+            Write(store, "x", 2);
+            Write(store, "x", 3);
+        }
+
+        using (var limited = Open(maxBytes: 2200))
+            Write(limited, new string('y', 1000), 4);
+        using var again = Open();
+        again.Count.ShouldBe(3);
+        again.Find([4]).ShouldBeNull();
+        warnings.Texts.ShouldHaveSingleItem().ShouldContain("could not be written");
+    }
+
+    [Fact]
     public void Reading_WhoeverIsToldThatItIsDone_FindsItDone()
     {
         using var store = Open();
