@@ -198,7 +198,9 @@ public sealed class ConversationStoreTests : IDisposable
         var request = Ask(Told, "What is number 3?");
         var (text, end) = await engine.ReadAsync(request);
         ChatTurn[] turns = [.. request.Turns, new ChatTurn(ChatRole.Assistant, text)];
-        await engine.SaveConversationAsync("a", new GenerationRequest { Turns = turns }, Cancellation);
+        // More than the cache can go back by.
+        var draft = new ChatTurn(ChatRole.User, string.Concat(Enumerable.Repeat("And please remember this too. ", 40)));
+        await engine.SaveConversationAsync("a", new GenerationRequest { Turns = [.. turns, draft] }, Cancellation);
 
         turns[^1] = new ChatTurn(ChatRole.Assistant, "I do not know.");
         var (_, next) = await engine.ReadAsync(Ask(turns, "And what is number 7?"));

@@ -80,20 +80,23 @@ public sealed partial class EngineLoopTests
         var clock = new FakeClock();
         using var loop = Loop(maxSequences: 2, memoryBytes: 100, retained: 0, time: clock);
         using var stop = new CancellationTokenSource();
-        // Two at a time hold 56 of the 100 bytes, and another one waits always.
-        var clients = Enumerable.Range(0, 3).Select(_ => Task.Run(async () =>
+        beforeStep = _ => Thread.Sleep(1); // the clients are faster
+        // Two at a time hold up to 56 of the 100 bytes, and others wait always.
+        var clients = Enumerable.Range(0, 12).Select(_ => Task.Run(async () =>
         {
             while (!stop.IsCancellationRequested)
                 (await ReadAsync(Submit(loop, "a", maxTokens: 24))).Text.ShouldBe("bcdefghijklmnopqrstuvwxy");
         })).ToList();
-        var job = Embed(loop, texts: 1, length: 90);
+        while (loop.Running < 2 || loop.Waiting == 0)
+            await Task.Delay(1);
+        var job = Embed(loop, texts: 1, length: 98); // needs all of it
         for (var i = 0; i < 20; i++)
         {
             await Task.Delay(1);
             clock.Advance(TimeSpan.FromSeconds(1));
         }
 
-        (await job.Result.WaitAsync(Patience)).Single()[0].ShouldBe(90);
+        (await job.Result.WaitAsync(Patience)).Single()[0].ShouldBe(98);
         await stop.CancelAsync();
         await Task.WhenAll(clients).WaitAsync(Patience);
     }
