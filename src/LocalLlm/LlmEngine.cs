@@ -84,7 +84,7 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
         {
             model = DecoderModel.Load(folder, device, options.WeightType, options.ContextTokens, progress, team, cancellationToken);
             if (model.RowKernels is { } kernels)
-                LogKernels(logger, kernels.Path, team!.Threads, kernels.ForGenerated ? "ours" : "torch's", kernels.ForPrompts ? "ours" : "torch's");
+                LogKernels(logger, kernels.Path, team!.Threads);
             return Create(options, folder, tokenizer!, chat, embedding, model, team, logger);
         }
         catch
@@ -180,8 +180,8 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
     [LoggerMessage(Level = LogLevel.Information, Message = "Attention: {Backend}")]
     private static partial void LogAttention(ILogger logger, string backend);
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "CPU kernels: {Path}, {Threads} threads; linear layers of generated tokens are {Generated}, of prompts {Prompts}")]
-    private static partial void LogKernels(ILogger logger, SimdPath path, int threads, string generated, string prompts);
+    [LoggerMessage(Level = LogLevel.Information, Message = "CPU kernels: {Path}, {Threads} threads")]
+    private static partial void LogKernels(ILogger logger, SimdPath path, int threads);
 
     /// <inheritdoc/>
     public async IAsyncEnumerable<GenerationUpdate> GenerateAsync(GenerationRequest request, [EnumeratorCancellation] CancellationToken cancellationToken = default)

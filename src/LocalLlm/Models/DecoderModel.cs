@@ -24,7 +24,7 @@ internal sealed class DecoderModel : IDisposable
     private long linearTicks;
     private long attentionTicks;
 
-    private DecoderModel(ModelConfig config, DecoderWeights weights, RotaryEmbedding rotary, ILayerFunctions functions, RowKernels? kernels, int contextTokens,
+    private DecoderModel(ModelConfig config, DecoderWeights weights, RotaryEmbedding rotary, ILayerFunctions functions, RowMatmul? kernels, int contextTokens,
         long parameterCount)
     {
         (Config, this.weights, this.rotary, this.functions) = (config, weights, rotary, functions);
@@ -45,8 +45,8 @@ internal sealed class DecoderModel : IDisposable
     /// <summary>The type of its weights, its queries, keys and values.</summary>
     public ScalarType Type => weights.Embedding.dtype;
 
-    /// <summary>What multiplies few rows; null where torch multiplies all.</summary>
-    public RowKernels? RowKernels { get; }
+    /// <summary>What multiplies rows; null where torch multiplies all.</summary>
+    public RowMatmul? RowKernels { get; }
 
     /// <summary>The weights of each layer.</summary>
     public IReadOnlyList<LayerWeights<Tensor>> Layers => weights.Layers;
@@ -85,14 +85,13 @@ internal sealed class DecoderModel : IDisposable
         var stored = plan!.Parts.Select(p => checkpoint.Tensors[p.Name]).ToArray();
         var type = WeightTypes.Choose(weightType, device, stored);
         var weights = DecoderWeights.Load(plan, checkpoint, device, type, progress, cancellationToken);
-        RowKernels? kernels = null;
+        RowMatmul? kernels = null;
         RotaryEmbedding? rotary = null;
         ILayerFunctions? functions = null;
         try
         {
-            // Gate and up projections: the largest part of a step but for small models' heads, and of a layer's usual shape.
             if (team is not null && device.type == DeviceType.CPU)
-                kernels = RowKernels.Calibrate(team, weights.Layers[0].GateUp);
+                kernels = new RowMatmul(team);
             rotary = new RotaryEmbedding(config.Rope, context, device);
             functions = kernels is null ? new TorchLayerFunctions(rotary, config.NormEpsilon) : new CpuLayerFunctions(team!, (float)config.NormEpsilon);
             return new DecoderModel(config, weights, rotary, functions, kernels, context, stored.Sum(t => t.ElementCount));
@@ -189,7 +188,7 @@ internal sealed class DecoderModel : IDisposable
     /// <summary>The linear layers of one decoder layer.</summary>
     private sealed record LayerLinears(Linear Qkv, Linear Output, Linear GateUp, Linear Down)
     {
-        public static LayerLinears Of(LayerWeights<Tensor> weights, RowKernels? kernels) => new(
+        public static LayerLinears Of(LayerWeights<Tensor> weights, RowMatmul? kernels) => new(
             new(weights.Qkv, weights.QkvBias, kernels), new(weights.Output, weights.OutputBias, kernels),
             new(weights.GateUp, weights.GateUpBias, kernels), new(weights.Down, weights.DownBias, kernels));
     }

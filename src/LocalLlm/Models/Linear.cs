@@ -6,14 +6,14 @@ using static TorchSharp.torch.nn.functional;
 
 namespace LocalLlm.Models;
 
-/// <summary>A linear layer, x · Wᵀ + bias: by the row kernels for few rows on a CPU, by torch otherwise. It owns neither tensor.</summary>
+/// <summary>A linear layer, x · Wᵀ + bias: by the row kernels or by torch, whose last bits differ. It owns neither tensor.</summary>
 internal sealed class Linear
 {
     private const int LeastTorchRows = 16;
 
     private readonly Tensor weight;
     private readonly Tensor? bias;
-    private readonly RowKernels? kernels;
+    private readonly RowMatmul? kernels;
     private readonly NumberType type;
     private readonly nint weightAddress;
     private readonly nint biasAddress;
@@ -24,7 +24,7 @@ internal sealed class Linear
     /// <param name="weight">[N, K]: bfloat16, float16 or float32. Contiguous where there are kernels.</param>
     /// <param name="bias">[N], of the weight's type; or null.</param>
     /// <param name="kernels">Null for torch alone, as on a GPU.</param>
-    public Linear(Tensor weight, Tensor? bias, RowKernels? kernels)
+    public Linear(Tensor weight, Tensor? bias, RowMatmul? kernels)
     {
         (this.weight, this.bias, this.kernels) = (weight, bias, kernels);
         if (kernels is null)
@@ -41,12 +41,13 @@ internal sealed class Linear
     public Tensor Apply(Tensor x)
     {
         var rows = x.size(0);
-        return kernels is null || rows > kernels.MaxRows || rows == 0 ? linear(x, weight, bias) : ApplyKernels(x);
+        return kernels is null || rows > RowMatmul.MaxRows || rows == 0 ? linear(x, weight, bias) : ApplyKernels(x);
     }
 
     /// <summary>
-    /// The way that depends on what a row is and not on how many there are, so that a sequence's numbers do not depend on its neighbours: the last bits of torch and
-    /// of the kernels differ. On a GPU, where there are no kernels, <see cref="Apply(Tensor)"/>.
+    /// The way that depends on what a row is and not on how many there are, so that a sequence's numbers do not depend on its neighbours. Generated tokens, few in a
+    /// step, by the kernels; prompts by the kernels too in float32, where they are as fast as torch, and by torch in narrower types, for which it has faster
+    /// instructions. A fixed rule: two loads of a model give the same bits. On a GPU, where there are no kernels, <see cref="Apply(Tensor)"/>.
     /// </summary>
     /// <param name="x">[T, K], the rows of generated tokens before those of prompts.</param>
     /// <param name="generatedRows">Rows of generated tokens.</param>
@@ -56,8 +57,10 @@ internal sealed class Linear
         var rows = (int)x.size(0);
         if (kernels is null || rows == 0)
             return Apply(x);
-        if (generatedRows is 0 || generatedRows == rows || kernels.ForPrompts == kernels.ForGenerated)
-            return (generatedRows == rows ? kernels.ForGenerated : kernels.ForPrompts) ? ApplyKernels(x) : ApplyTorch(x);
+        if (generatedRows == rows || type == NumberType.Float32)
+            return ApplyKernels(x);
+        if (generatedRows == 0)
+            return ApplyTorch(x);
 
         // The kernels for the first rows, torch for the others.
         var y = empty(rows, outputs, weight.dtype);
@@ -67,8 +70,8 @@ internal sealed class Linear
         return y;
     }
 
-    /// <summary>By the row kernels, however many rows there are: block by block.</summary>
-    public Tensor ApplyKernels(Tensor x)
+    // However many rows there are: block by block.
+    private Tensor ApplyKernels(Tensor x)
     {
         var y = empty(x.size(0), outputs, weight.dtype);
         MultiplyInto(x, y);

@@ -27,7 +27,7 @@ internal sealed class LinearComparison(int[] rowCounts, int rounds, ScalarType t
     {
         var table = new Table($"rows times a weight matrix, {type}: {machine.Description}");
         using var mode = inference_mode();
-        using var kernels = new RowKernels(machine.Team);
+        using var kernels = new RowMatmul(machine.Team);
         foreach (var rows in rowCounts)
         {
             foreach (var (name, outputs, inputs) in Matrices)
@@ -37,7 +37,7 @@ internal sealed class LinearComparison(int[] rowCounts, int rounds, ScalarType t
         return table;
     }
 
-    private (string Name, object? Value)[] Measure(Machine machine, RowKernels kernels, int rows, int outputs, int inputs)
+    private (string Name, object? Value)[] Measure(Machine machine, RowMatmul kernels, int rows, int outputs, int inputs)
     {
         using var scope = NewDisposeScope();
         using var x = randn(rows, inputs).to(type);
@@ -58,7 +58,7 @@ internal sealed class LinearComparison(int[] rowCounts, int rounds, ScalarType t
     {
         private readonly Tensor weight;
 
-        public Matrix(int outputs, int inputs, ScalarType type, RowKernels kernels)
+        public Matrix(int outputs, int inputs, ScalarType type, RowMatmul kernels)
         {
             weight = randn(outputs, inputs).to(type).DetachFromDisposeScope();
             (Ours, Torch) = (new Linear(weight, null, kernels), new Linear(weight, null, null));

@@ -10,7 +10,7 @@ namespace LocalLlm.Benchmarks.Micro;
 public class LinearBenchmarks
 {
     private WorkerTeam team = null!;
-    private RowKernels kernels = null!;
+    private RowMatmul kernels = null!;
     private Tensor weight = null!;
     private Tensor x = null!;
     private Linear ours = null!;
@@ -24,7 +24,7 @@ public class LinearBenchmarks
     {
         LibTorch.EnsureLoaded();
         team = new WorkerTeam(Environment.ProcessorCount);
-        kernels = new RowKernels(team);
+        kernels = new RowMatmul(team);
         weight = randn(16384, 2048).to(ScalarType.BFloat16);
         x = randn(Rows, 2048).to(ScalarType.BFloat16);
         (ours, torch) = (new Linear(weight, null, kernels), new Linear(weight, null, null));

@@ -25,7 +25,7 @@ public sealed class LinearTests : IDisposable
     {
         using var scope = NewDisposeScope();
         using var generator = new Generator(5);
-        using var kernels = new RowKernels(team);
+        using var kernels = new RowMatmul(team);
         var weight = randn([96, 200], generator: generator).to(type);
         var bias = randn([96], generator: generator).to(type);
         for (var rows = 1; rows <= 17; rows++)
@@ -46,15 +46,14 @@ public sealed class LinearTests : IDisposable
     }
 
     [Theory]
-    [InlineData(ScalarType.BFloat16, false)]
-    [InlineData(ScalarType.BFloat16, true)]
-    [InlineData(ScalarType.Float32, false)]
-    [InlineData(ScalarType.Float32, true)]
-    public void Apply_ByKind_GivesARowTheSameBitsInEveryBatch(ScalarType type, bool kernelsForPrompts)
+    [InlineData(ScalarType.BFloat16)]
+    [InlineData(ScalarType.Float16)]
+    [InlineData(ScalarType.Float32)]
+    public void Apply_ByKind_GivesARowTheSameBitsInEveryBatch(ScalarType type)
     {
         using var scope = NewDisposeScope();
         using var generator = new Generator(6);
-        using var kernels = new RowKernels(team) { ForPrompts = kernelsForPrompts };
+        using var kernels = new RowMatmul(team);
         var layer = new Linear(randn([96, 200], generator: generator).to(type), randn([96], generator: generator).to(type), kernels);
         var (generated, prompt) = (randn([40, 200], generator: generator).to(type), randn([300, 200], generator: generator).to(type));
         foreach (var (first, count, promptRows) in new[] { (0, 1, 0), (3, 2, 1), (0, 7, 5), (11, 16, 64), (0, 17, 33), (1, 39, 299), (0, 0, 3), (0, 0, 16), (0, 0, 150) })
@@ -76,7 +75,7 @@ public sealed class LinearTests : IDisposable
     public void Apply_ViewThatIsNotContiguous_EqualsTorch()
     {
         using var scope = NewDisposeScope();
-        using var kernels = new RowKernels(team);
+        using var kernels = new RowMatmul(team);
         var weight = randn(12, 20);
         var x = randn(20, 3).t();
 
@@ -88,24 +87,12 @@ public sealed class LinearTests : IDisposable
     public void Apply_WrongInput_IsRefused()
     {
         using var scope = NewDisposeScope();
-        using var kernels = new RowKernels(team);
+        using var kernels = new RowMatmul(team);
         var linear = new Linear(zeros(4, 8), null, kernels);
 
         Should.Throw<ArgumentException>(() => linear.Apply(zeros(1, 7))).Message.ShouldContain("[T, 8]");
         Should.Throw<ArgumentException>(() => linear.Apply(zeros([1, 8], ScalarType.BFloat16))).Message.ShouldContain("BFloat16");
         linear.Apply(zeros(0, 8)).shape.ShouldBe([0, 4]);
-    }
-
-    [Fact]
-    public void Calibrate_AnyMatrix_ChoosesATriedCountAndLeavesNoTensor()
-    {
-        using var weight = ones([256, 128], ScalarType.BFloat16);
-        var before = LiveTensors.Count;
-
-        using var kernels = RowKernels.Calibrate(team, weight);
-
-        kernels.MaxRows.ShouldBeOneOf(0, 1, 2, 4, 8, 12, 16);
-        LiveTensors.Count.ShouldBe(before);
     }
 
     [Theory]
@@ -122,7 +109,6 @@ public sealed class LinearTests : IDisposable
         using var folder = ModelFolder.Open(writer.FolderPath);
         using var torchModel = DecoderModel.Load(folder, CPU, type);
         using var kernelModel = DecoderModel.Load(folder, CPU, type, team: team);
-        kernelModel.RowKernels!.MaxRows = RowMatmul.MaxRows;
 
         foreach (var chunk in new[] { 1, 5, 24 })
         {
@@ -133,7 +119,7 @@ public sealed class LinearTests : IDisposable
     }
 
     [Fact]
-    public void Load_WithATeam_CalibratesOnTheModel()
+    public void Load_WithATeam_MultipliesByTheKernels()
     {
         var config = RandomCheckpoint.Config("LlamaForCausalLM");
         writer.WriteModel(config, RandomCheckpoint.Tensors(config));

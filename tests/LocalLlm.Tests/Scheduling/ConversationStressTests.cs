@@ -22,7 +22,7 @@ public sealed class ConversationStressTests
     public async Task Conversations_InTooLittleMemory_EachAnswerIsTheOneAlone(KvCacheKind kind, AttentionBackend backend, int retained, bool spills)
     {
         var directory = spills ? Directory.CreateTempSubdirectory("spill-stress-").FullName : null;
-        using var model = new ModelLoop(backend, WeightType.Float32, kernelsForPrompts: true);
+        using var model = new ModelLoop(backend, WeightType.Float32);
         var cache = new KvCacheOptions { Kind = kind, Window = 32, RetainedConversations = retained };
         var memory = 5 * new KvCacheFactory(cache, model.Shape).PeakBytesFor(220);
         var firstTokens = spills ? 110 : 20;

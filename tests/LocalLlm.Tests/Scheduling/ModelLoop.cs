@@ -28,7 +28,7 @@ internal sealed class ModelLoop : IDisposable
     private readonly DecoderModel model;
     private readonly bool useKernels;
 
-    public ModelLoop(AttentionBackend backend, WeightType type, bool kernelsForPrompts = false, JsonObject? fields = null)
+    public ModelLoop(AttentionBackend backend, WeightType type, JsonObject? fields = null)
     {
         LibTorch.EnsureLoaded();
         var config = RandomCheckpoint.Config("Qwen3ForCausalLM", fields ?? new() { ["max_position_embeddings"] = 2048 });
@@ -42,8 +42,6 @@ internal sealed class ModelLoop : IDisposable
         Tokenizer = TextTokenizer.Load(writer.FolderPath);
         using var folder = ModelFolder.Open(writer.FolderPath);
         model = DecoderModel.Load(folder, CPU, type, team: team);
-        // What the clock would decide otherwise.
-        (model.RowKernels!.MaxRows, model.RowKernels.ForPrompts) = (RowMatmul.MaxRows, kernelsForPrompts);
         useKernels = backend != AttentionBackend.Torch;
     }
 

@@ -20,7 +20,7 @@ public sealed class SpilledSequenceTests : IDisposable
     [InlineData(KvCacheKind.HuggingFaceKivi, AttentionBackend.Cpu, WeightType.Float32)]
     public async Task Preempted_GoesOnFromItsFile_WithTheBitsOfTheOneAlone(KvCacheKind kind, AttentionBackend backend, WeightType type)
     {
-        using var model = new ModelLoop(backend, type, kernelsForPrompts: true);
+        using var model = new ModelLoop(backend, type);
         var cache = new KvCacheOptions { Kind = kind, Window = 32, RetainedConversations = 0 };
         var random = new Random(1);
         var prompts = Enumerable.Range(0, 4).Select(i => Enumerable.Range(0, 300 + (i * 10)).Select(_ => random.Next(39)).ToArray()).ToArray();

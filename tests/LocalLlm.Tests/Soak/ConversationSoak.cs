@@ -114,7 +114,7 @@ internal sealed class ConversationSoak(SoakOptions options)
             // of a difference in the last bit.
             foreach (var (request, answer) in answers.Where(a => !spills || a.Request.Sampling?.Seed is null))
             {
-                if (request.Turns.Any(t => t.Role == ChatRole.Assistant && others.Contains(t.Content)) || await solo.CompareAsync(request, answer))
+                if (request.Turns.Any(t => t.Role == ChatRole.Assistant && others.Contains(t.Content)) || await solo.CompareAsync(request, answer, isExact: !spills))
                     continue;
                 nearTies++;
                 others.Add(answer.Text);
