@@ -41,18 +41,23 @@ internal sealed class PagedMemory
     public PageBlock TakeBlock() => Pool.Take(blockKind);
 
     /// <summary>Rows with the content of others.</summary>
-    public RowSet CopyOf(RowSet rows)
-    {
-        var copy = TakeRows();
-        copy.CopyFrom(rows);
-        return copy;
-    }
+    public RowSet CopyOf(RowSet rows) => Filled(TakeRows(), copy => copy.CopyFrom(rows));
 
     /// <summary>A block with the content of another.</summary>
-    public PageBlock CopyOf(PageBlock block)
+    public PageBlock CopyOf(PageBlock block) => Filled(TakeBlock(), copy => copy.CopyFrom(block));
+
+    private static T Filled<T>(T unit, Action<T> fill)
+        where T : KvUnit
     {
-        var copy = TakeBlock();
-        copy.CopyFrom(block);
-        return copy;
+        try
+        {
+            fill(unit);
+            return unit;
+        }
+        catch
+        {
+            unit.Release();
+            throw;
+        }
     }
 }

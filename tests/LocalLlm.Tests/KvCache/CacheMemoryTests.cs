@@ -1,5 +1,7 @@
 using LocalLlm.Interop;
 using LocalLlm.KvCache;
+using LocalLlm.KvCache.Policies;
+using LocalLlm.Quantization;
 using LocalLlm.Tests.Scheduling;
 using static TorchSharp.torch;
 
@@ -12,6 +14,23 @@ public sealed class CacheMemoryTests
     public CacheMemoryTests() => LibTorch.EnsureLoaded();
 
     private static KvShape Shape => new(2, 2, 24, ScalarType.Float32, CPU);
+
+    [Fact]
+    public void CopyOf_WhatDoesNotFit_GivesTheMemoryBack()
+    {
+        var (pool, format) = (new KvPool(1 << 20), new PageFormat(2, new PageLayout(32, 24)));
+        var memory = new PagedMemory(pool, Shape, new LogQuantPolicy(32), format);
+        var wider = new PagedMemory(new KvPool(), Shape with { KvHeads = 3 }, new LogQuantPolicy(32), format);
+        var (rows, block) = (wider.TakeRows(), wider.TakeBlock());
+
+        Should.Throw<Exception>(() => memory.CopyOf(rows));
+        Should.Throw<Exception>(() => memory.CopyOf(block));
+
+        pool.UsedBytes.ShouldBe(0);
+        rows.Release();
+        block.Release();
+        pool.Dispose();
+    }
 
     [Theory]
     [MemberData(nameof(CacheCases.OnTorchAndKernels), MemberType = typeof(CacheCases))]
