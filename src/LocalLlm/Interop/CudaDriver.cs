@@ -4,8 +4,8 @@ using System.Text;
 namespace LocalLlm.Interop;
 
 /// <summary>
-/// The little of NVIDIA's driver interface that libtorch does not show. Called by pointers that are looked up in a library by name, not by declared imports:
-/// a process without a GPU never asks for the library, and the tests' stand-in is loaded beside the real one.
+/// The little of NVIDIA's driver interface that libtorch does not show. Called by pointers that are looked up in a library by name, not by declared
+/// imports: a process without a GPU never asks for the library, and the tests' stand-in is loaded beside the real one.
 /// </summary>
 internal sealed unsafe class CudaDriver
 {
@@ -188,7 +188,8 @@ internal sealed unsafe class CudaDriver
     /// <exception cref="LocalLlmException">It has none of this name.</exception>
     public nint Export(string name) => NativeLibrary.TryGetExport(library, name, out var function)
         ? function
-        : throw new LocalLlmException($"NVIDIA's driver has no {name}: it is too old. Install a newer one (nvidia-smi shows the version), or take Device = cpu.");
+        : throw new LocalLlmException(
+            $"NVIDIA's driver has no {name}: it is too old. Install a newer one (nvidia-smi shows the version), or take Device = cpu.");
 
     private static CudaDriver Open()
     {
@@ -198,8 +199,8 @@ internal sealed unsafe class CudaDriver
                 return new CudaDriver(handle);
         }
 
-        throw new LocalLlmException($"NVIDIA's driver cannot be loaded ({string.Join(", ", Names)}): it is not installed here, or the container was started without its GPUs. "
-            + "Install it, or take Device = cpu.");
+        throw new LocalLlmException($"NVIDIA's driver cannot be loaded ({string.Join(", ", Names)}): it is not installed here, or the container was started "
+            + "without its GPUs. Install it, or take Device = cpu.");
     }
 
     private static string Text(byte* text) => Marshal.PtrToStringUTF8((nint)text) ?? "";

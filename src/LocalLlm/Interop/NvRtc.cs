@@ -79,8 +79,8 @@ internal sealed unsafe class NvRtc
         }
 
         throw new LocalLlmException("The CUDA kernels cannot be compiled: NVIDIA's runtime compiler NVRTC was not found. Tried:" + trace
-            + "\nFix: install it beside libtorch (the package TorchSharp-cuda-linux and PyTorch for CUDA bring it), or set CUDA_PATH to a CUDA toolkit of version 12 or newer. "
-            + "AttentionBackend = Torch works without it.");
+            + "\nFix: install it beside libtorch (the package TorchSharp-cuda-linux and PyTorch for CUDA bring it), or "
+            + "set CUDA_PATH to a CUDA toolkit of version 12 or newer. AttentionBackend = Torch works without it.");
     }
 
     /// <summary>Compiles a source.</summary>
@@ -101,8 +101,8 @@ internal sealed unsafe class NvRtc
         {
             if (compileProgram(program, options.Count, memory.Add(options)) is var result and not 0)
             {
-                throw new LocalLlmException($"The CUDA kernel {name} does not compile ({Describe(result)}; NVRTC {Version.Major}.{Version.Minor} of '{path}'; "
-                    + $"{string.Join(' ', options)}). AttentionBackend = Torch works without it. The compiler says:\n{Log(program)}");
+                throw new LocalLlmException($"The CUDA kernel {name} does not compile ({Describe(result)}; NVRTC {Version.Major}.{Version.Minor} of "
+                    + $"'{path}'; {string.Join(' ', options)}). AttentionBackend = Torch works without it. The compiler says:\n{Log(program)}");
             }
 
             var isCubin = options.Any(o => o.StartsWith("--gpu-architecture=sm_", StringComparison.Ordinal));

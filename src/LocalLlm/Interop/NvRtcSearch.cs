@@ -7,7 +7,7 @@ internal static class NvRtcSearch
     private static readonly string[] LinuxNames = ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2", "libnvrtc.so"];
     private static readonly string[] WindowsNames = ["nvrtc64_130_0.dll", "nvrtc64_120_0.dll", "nvrtc64_112_0.dll"];
 
-    /// <summary>What to load, in this order: beside libtorch, where PyTorch's own packages put it, a toolkit, then what the system finds by name.</summary>
+    /// <summary>What to load, in this order: beside libtorch, where PyTorch's packages put it, a toolkit, what the system finds by name.</summary>
     /// <param name="torchFolders">Folders of libtorch: the one in use first.</param>
     /// <param name="toolkit">A CUDA toolkit's folder; null where none is named.</param>
     /// <param name="isWindows">Which system's names.</param>
@@ -21,7 +21,9 @@ internal static class NvRtcSearch
     public static string? Builtins(string library)
     {
         var (folder, name) = (Path.GetDirectoryName(library), OperatingSystem.IsWindows() ? "nvrtc-builtins*.dll" : "libnvrtc-builtins*.so*");
-        return string.IsNullOrEmpty(folder) ? null : Directory.EnumerateFiles(folder, name).Order(StringComparer.Ordinal).FirstOrDefault(f => !IsAlternative(f));
+        return string.IsNullOrEmpty(folder)
+            ? null
+            : Directory.EnumerateFiles(folder, name).Order(StringComparer.Ordinal).FirstOrDefault(f => !IsAlternative(f));
     }
 
     // libnvrtc.so.12, and libnvrtc-672ee683.so.12 as libtorch's own packages name it.
@@ -41,7 +43,8 @@ internal static class NvRtcSearch
         if (!Directory.Exists(packages))
             return [];
         var inside = isWindows ? new[] { "bin", Path.Combine("bin", "x86_64") } : ["lib"];
-        return Directory.EnumerateDirectories(packages, "cu*").Where(IsCompiler).OrderDescending(StringComparer.Ordinal).SelectMany(p => inside.Select(i => Path.Combine(p, i)));
+        return Directory.EnumerateDirectories(packages, "cu*").Where(IsCompiler).OrderDescending(StringComparer.Ordinal)
+            .SelectMany(p => inside.Select(i => Path.Combine(p, i)));
 
         static bool IsCompiler(string package) => Path.GetFileName(package) is "cuda_nvrtc" or ['c', 'u', >= '0' and <= '9', ..];
     }

@@ -6,8 +6,8 @@ internal static class UserCache
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
 
     /// <summary>
-    /// The per-user cache folder: $XDG_CACHE_HOME/localllm or ~/.cache/localllm, on Windows localllm in the local application data; the system's temporary folder where
-    /// there is no home.
+    /// The per-user cache folder: $XDG_CACHE_HOME/localllm or ~/.cache/localllm, on Windows localllm in the local application data; the system's
+    /// temporary folder where there is no home.
     /// </summary>
     public static string Root()
     {

@@ -20,7 +20,8 @@ internal static class WeightRoom
             return;
         lock (Used)
         {
-            // torch keeps memory that was freed for itself, and TorchSharp cannot tell how much: what the driver calls free says all only at a process's first load.
+            // torch keeps memory that was freed for itself, and TorchSharp cannot tell how much: what the driver calls free says all only at a
+            // process's first load.
             if (!Used.Add(device.index))
                 return;
         }
@@ -45,8 +46,9 @@ internal static class WeightRoom
         if (weightBytes <= freeBytes)
             return;
         var narrower = type == ScalarType.Float32 ? $"{nameof(LlmEngineOptions.WeightType)} {nameof(WeightType.BFloat16)}, which takes half, " : "";
-        throw new ModelLoadException(FormattableString.Invariant(
-            $"The weights do not fit onto {device}: as {type} they take {weightBytes / 1e9:F2} GB ({weightBytes:N0} bytes), and {freeBytes / 1e9:F2} GB ({freeBytes:N0} bytes) are free. ")
-            + $"Free memory there (nvidia-smi shows who holds it), or choose {narrower}a smaller model or another {nameof(LlmEngineOptions.Device)}.");
+        throw new ModelLoadException(FormattableString.Invariant($"The weights do not fit onto {device}: as {type} they take ")
+            + FormattableString.Invariant($"{weightBytes / 1e9:F2} GB ({weightBytes:N0} bytes), and {freeBytes / 1e9:F2} GB ")
+            + FormattableString.Invariant($"({freeBytes:N0} bytes) are free. Free memory there (nvidia-smi shows who holds it), or ")
+            + $"choose {narrower}a smaller model or another {nameof(LlmEngineOptions.Device)}.");
     }
 }

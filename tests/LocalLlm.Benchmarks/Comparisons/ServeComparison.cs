@@ -45,7 +45,8 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
     {
         var device = TorchDevice.Resolve(scale.Device);
         var table = new Table($"a turn of {scale.Turn} tokens and an answer of {scale.Answer} in each of several conversations, "
-            + $"caches within {scale.Budget / (1 << 20)} MiB, {scale.Shape.Name}'s shape with {scale.Layers} layers, bf16, {device}: {machine.Description}");
+            + $"caches within {scale.Budget / (1 << 20)} MiB, {scale.Shape.Name}'s shape with {scale.Layers} layers, bf16, {device}: "
+            + machine.Description);
         using var mode = inference_mode();
         using var files = new RandomModel(scale.Shape, scale.Layers);
         using var folder = ModelFolder.Open(files.FolderPath);
@@ -226,4 +227,5 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
 /// <param name="Layers">Of the model.</param>
 /// <param name="Shape">Of the model.</param>
 /// <param name="Device">Where it runs.</param>
-internal sealed record ServeScale(int[] Contexts, int[] Conversations, long Budget, int Turn, int Answer, int Layers, ModelShape Shape, string Device);
+internal sealed record ServeScale(
+    int[] Contexts, int[] Conversations, long Budget, int Turn, int Answer, int Layers, ModelShape Shape, string Device);

@@ -5,7 +5,8 @@ namespace LocalLlm.Benchmarks.Gpu;
 
 /// <summary>
 /// The CUDA kernels, 32 query heads over 8 KV heads of 128 channels: attention of a decode step over 2-bit pages and nothing else against torch's
-/// scaled_dot_product_attention over dense keys and values in bf16, and quantise-and-pack; both against the time that copying memory gives their bytes in the same run.
+/// scaled_dot_product_attention over dense keys and values in bf16, and quantise-and-pack; both against the time that copying memory gives their
+/// bytes in the same run.
 /// </summary>
 /// <param name="sections"><see cref="AttentionSection"/>, <see cref="QuantiseSection"/>.</param>
 /// <param name="cases">Sequences, and tokens of each.</param>
@@ -16,6 +17,7 @@ internal sealed class GpuFigures(string[] sections, (int Sequences, int Tokens)[
     public const int PageTokens = 64;
 
     private const int QueryHeads = 32, KvHeads = 8, HeadDim = 128;
+    private static readonly PageLayout Layout = new(PageTokens, HeadDim, slowKeyBits: new KvCacheOptions().SlowKeyBits);
 
     /// <summary>Measures on any device that the launcher's kernels reach.</summary>
     /// <param name="target">The device.</param>
@@ -57,16 +59,18 @@ internal sealed class GpuFigures(string[] sections, (int Sequences, int Tokens)[
     private static void Attention(Table table, GpuTarget target, double bandwidth, long cacheBytes, int sequences, int tokens)
     {
         // Layer after layer, as a decode step goes: nobody finds in the GPU's cache what the same layer left there.
-        var layout = new PageLayout(PageTokens, HeadDim, slowKeyBits: new KvCacheOptions().SlowKeyBits);
-        using var packed = new Layers<GpuSequences>(() => new GpuSequences(target, layout, sequences, tokens, QueryHeads, KvHeads), s => s.PackedBytes, cacheBytes);
-        using var q = randn(sequences, KvHeads, QueryHeads / KvHeads, HeadDim, dtype: ScalarType.BFloat16, device: target.Device); // a head's group as rows
+        using var packed = new Layers<GpuSequences>(
+            () => new GpuSequences(target, Layout, sequences, tokens, QueryHeads, KvHeads), s => s.PackedBytes, cacheBytes);
+        // torch gets the query heads of a KV head as rows, its fastest form.
+        using var q = randn(sequences, KvHeads, QueryHeads / KvHeads, HeadDim, dtype: ScalarType.BFloat16, device: target.Device);
         using var k = randn(sequences, KvHeads, tokens, HeadDim, dtype: ScalarType.BFloat16, device: target.Device);
         using var v = randn_like(k);
         var times = target.Clock.Measure(() => packed.Next().Attend(), () => nn.functional.scaled_dot_product_attention(q, k, v).Dispose());
         var (packedBytes, denseBytes) = (packed.Next().PackedBytes, 2 * k.NumberOfElements * k.ElementSize);
         var (ours, torch) = (times[0], times[1]);
         table.Add(
-            ("section", AttentionSection), ("sequences", sequences), ("tokens", tokens), ("ours_ms", ours), ("torch_bf16_ms", torch), ("ratio_torch_bf16", torch / ours),
+            ("section", AttentionSection), ("sequences", sequences), ("tokens", tokens), ("ours_ms", ours), ("torch_bf16_ms", torch),
+            ("ratio_torch_bf16", torch / ours),
             ("packed_mb", packedBytes / 1e6), ("floor_ms", packedBytes / bandwidth), ("ours_to_floor", ours / (packedBytes / bandwidth)),
             ("dense_mb", denseBytes / 1e6), ("torch_to_floor", torch / (denseBytes / bandwidth)));
     }
@@ -74,12 +78,12 @@ internal sealed class GpuFigures(string[] sections, (int Sequences, int Tokens)[
     // One page of a layer, as a step packs it, and many, which fill a GPU.
     private static void Quantise(Table table, GpuTarget target, double bandwidth, int pages, bool clipSearch)
     {
-        using var rows = new GpuPages(target, new PageLayout(PageTokens, HeadDim, slowKeyBits: new KvCacheOptions().SlowKeyBits), pages * KvHeads, clipSearch);
+        using var rows = new GpuPages(target, Layout, pages * KvHeads, clipSearch);
         var time = target.Clock.Measure(rows.Quantise)[0];
         if (!rows.IsGood)
             throw new InvalidOperationException("The numbers fit no page.");
         table.Add(
-            ("section", QuantiseSection), ("pages", pages), ("clip_search", clipSearch), ("ours_us", 1000 * time), ("gb_per_s", rows.Bytes / time / 1e6),
-            ("ours_to_floor", time / (rows.Bytes / bandwidth)));
+            ("section", QuantiseSection), ("pages", pages), ("clip_search", clipSearch), ("ours_us", 1000 * time),
+            ("gb_per_s", rows.Bytes / time / 1e6), ("ours_to_floor", time / (rows.Bytes / bandwidth)));
     }
 }

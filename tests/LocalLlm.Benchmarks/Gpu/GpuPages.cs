@@ -51,7 +51,8 @@ internal sealed class GpuPages : IDisposable
     /// <summary>Whether all groups could be packed, once <see cref="Quantise"/> has ended.</summary>
     public bool IsGood => owned.Single(t => t.dtype == ScalarType.Int32).item<int>() == int.MaxValue;
 
-    public void Quantise() => launcher.Launch(new CudaKernel("quantise_page"), (arguments.Blocks, heads, 1), QuantiseArguments.BlockGroups, arguments);
+    public void Quantise() =>
+        launcher.Launch(new CudaKernel("quantise_page"), (arguments.Blocks, heads, 1), QuantiseArguments.BlockGroups, arguments);
 
     public void Dispose() => owned.ForEach(t => t.Dispose());
 

@@ -27,8 +27,11 @@ internal sealed class GpuSequences : IDisposable
         for (var i = 0; i < sequences; i++)
         {
             var codes = Own(randint(0, 256, [codeBytes], ScalarType.Byte, target.Device));
-            var scales = Own(arange(scaleBytes, ScalarType.Int64, target.Device).remainder_(16).add_(0x78).to(ScalarType.Byte)); // about 0.2 to 1, positive minima
-            plan.Add(Queries(i, layout, tokens, queryHeads, kvHeads, queries), [Run(layout, pages, TensorMemory.Address(codes), TensorMemory.Address(scales))]);
+            // Of about 0.2 to 1, and small minima.
+            var scales = Own(arange(scaleBytes, ScalarType.Int64, target.Device).remainder_(16).add_(0x78).to(ScalarType.Byte));
+            plan.Add(
+                Queries(i, layout, tokens, queryHeads, kvHeads, queries),
+                [Run(layout, pages, TensorMemory.Address(codes), TensorMemory.Address(scales))]);
         }
 
         var states = Own(empty(plan.StateFloats, ScalarType.Float32, target.Device));

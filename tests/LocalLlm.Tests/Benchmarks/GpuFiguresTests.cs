@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Benchmarks;
 
-/// <summary>What the benchmark gives to a GPU, run in emulation: its figures mean nothing there, and that it gets them shows that its arguments are right.</summary>
+/// <summary>What the benchmark gives to a GPU, run in emulation: its figures mean nothing there, but its arguments are shown to be right.</summary>
 public class GpuFiguresTests
 {
     [Fact]
@@ -16,10 +16,13 @@ public class GpuFiguresTests
         using var launcher = new EmulatedLauncher();
         var target = new GpuTarget(launcher, CPU, new GpuClock(() => { }, rounds: 1, TimeSpan.Zero));
 
-        var table = new GpuFigures([GpuFigures.AttentionSection, GpuFigures.QuantiseSection], [(2, 128)]).Measure(target, copyBytes: 4096, pages: 2, "emulated");
+        var figures = new GpuFigures([GpuFigures.AttentionSection, GpuFigures.QuantiseSection], [(2, 128)]);
+
+        var table = figures.Measure(target, copyBytes: 4096, pages: 2, "emulated");
 
         table.Rows.Select(r => r["section"]).ShouldBe(["copy", "attention", "quantise", "quantise", "quantise", "quantise"]);
-        table.Rows[1]["packed_mb"].ShouldBeOfType<double>().ShouldBe(2 * 2 * 8 * new PageLayout(64, 128, slowKeyBits: 3).HeadBytes / 1e6, 1e-4); // sequences, pages, heads
+        var bytes = 2 * 2 * 8 * new PageLayout(64, 128, slowKeyBits: 3).HeadBytes; // sequences, pages, heads
+        table.Rows[1]["packed_mb"].ShouldBeOfType<double>().ShouldBe(bytes / 1e6, 1e-4);
         table.Rows.ShouldAllBe(r => r.Values.All(x => !(x is double) || ((double)x! > 0 && double.IsFinite((double)x!))));
     }
 

@@ -13,9 +13,11 @@ public sealed class NvRtcSearchTests : IDisposable
     {
         foreach (var file in new[]
         {
-            "site/torch/lib/libnvrtc-672ee683.so.12", "site/torch/lib/libnvrtc-builtins.so.12.8", "site/torch/lib/libcaffe2_nvrtc.so", "site/torch/lib/libtorch_cpu.so",
+            "site/torch/lib/libnvrtc-672ee683.so.12", "site/torch/lib/libnvrtc-builtins.so.12.8", "site/torch/lib/libcaffe2_nvrtc.so",
+            "site/torch/lib/libtorch_cpu.so",
             "site/nvidia/cuda_nvrtc/lib/libnvrtc.so.12", "site/nvidia/cuda_nvrtc/lib/libnvrtc.alt.so.12", "site/nvidia/cu13/lib/libnvrtc.so.13",
-            "site/nvidia/cudnn/lib/libnvrtc.so.1", "toolkit/lib64/libnvrtc.so", "toolkit/lib64/libnvrtc.so.12.8.93", "toolkit/lib64/libnvrtc_static.a",
+            "site/nvidia/cudnn/lib/libnvrtc.so.1", "toolkit/lib64/libnvrtc.so", "toolkit/lib64/libnvrtc.so.12.8.93",
+            "toolkit/lib64/libnvrtc_static.a",
         })
         {
             Make(file);
@@ -24,7 +26,8 @@ public sealed class NvRtcSearchTests : IDisposable
         NvRtcSearch.Candidates([In("site/torch/lib"), In("none")], In("toolkit"), isWindows: false).ShouldBe(
         [
             In("site/torch/lib/libnvrtc-672ee683.so.12"), In("site/nvidia/cuda_nvrtc/lib/libnvrtc.so.12"), In("site/nvidia/cu13/lib/libnvrtc.so.13"),
-            In("toolkit/lib64/libnvrtc.so.12.8.93"), In("toolkit/lib64/libnvrtc.so"), "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2", "libnvrtc.so",
+            In("toolkit/lib64/libnvrtc.so.12.8.93"), In("toolkit/lib64/libnvrtc.so"), "libnvrtc.so.13", "libnvrtc.so.12",
+            "libnvrtc.so.11.2", "libnvrtc.so",
         ]);
     }
 
@@ -33,7 +36,8 @@ public sealed class NvRtcSearchTests : IDisposable
     {
         foreach (var file in new[]
         {
-            "torch/lib/nvrtc64_120_0.dll", "torch/lib/nvrtc64_120_0.alt.dll", "torch/lib/nvrtc-builtins64_128.dll", "nvidia/cu13/bin/x86_64/nvrtc64_130_0.dll",
+            "torch/lib/nvrtc64_120_0.dll", "torch/lib/nvrtc64_120_0.alt.dll", "torch/lib/nvrtc-builtins64_128.dll",
+            "nvidia/cu13/bin/x86_64/nvrtc64_130_0.dll",
             "toolkit/bin/nvrtc64_112_0.dll",
         })
         {
@@ -42,8 +46,8 @@ public sealed class NvRtcSearchTests : IDisposable
 
         NvRtcSearch.Candidates([In("torch/lib")], In("toolkit"), isWindows: true).ShouldBe(
         [
-            In("torch/lib/nvrtc64_120_0.dll"), In("nvidia/cu13/bin/x86_64/nvrtc64_130_0.dll"), In("toolkit/bin/nvrtc64_112_0.dll"), "nvrtc64_130_0.dll",
-            "nvrtc64_120_0.dll", "nvrtc64_112_0.dll",
+            In("torch/lib/nvrtc64_120_0.dll"), In("nvidia/cu13/bin/x86_64/nvrtc64_130_0.dll"), In("toolkit/bin/nvrtc64_112_0.dll"),
+            "nvrtc64_130_0.dll", "nvrtc64_120_0.dll", "nvrtc64_112_0.dll",
         ]);
     }
 

@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using LocalLlm.Loading;
 using LocalLlm.Models;
 using static TorchSharp.torch;
@@ -6,6 +7,8 @@ namespace LocalLlm.Tests.Models;
 
 public class WeightRoomTests
 {
+    public WeightRoomTests() => LibTorch.EnsureLoaded();
+
     [Fact]
     public void Check_AsMuchAsIsFree_Passes() => Should.NotThrow(() => WeightRoom.Check(100, 100, ScalarType.Float32, "cuda:0"));
 

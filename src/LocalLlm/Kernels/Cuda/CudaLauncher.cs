@@ -3,8 +3,8 @@ using LocalLlm.Interop;
 namespace LocalLlm.Kernels.Cuda;
 
 /// <summary>
-/// Launches kernels on a GPU, in libtorch's context and on its stream: they run between torch's own operations in the order of the calls. TorchSharp cannot choose
-/// a stream, so torch's current one is always its default, and that is CUDA's legacy default stream, number 0.
+/// Launches kernels on a GPU, in libtorch's context and on its stream: they run between torch's own operations in the order of the calls.
+/// TorchSharp cannot choose a stream, so torch's current one is always its default, and that is CUDA's legacy default stream, number 0.
 /// </summary>
 internal sealed unsafe class CudaLauncher : IKernelLauncher
 {
@@ -38,7 +38,7 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
     /// <summary>Prepares a GPU; libtorch must be loaded.</summary>
     /// <param name="index">Which GPU, in CUDA's order.</param>
     /// <param name="warn">Told of what costs time only.</param>
-    /// <exception cref="LocalLlmException">There is no driver, compiler or GPU, or it is too old for the kernels; the message says the fix.</exception>
+    /// <exception cref="LocalLlmException">There is no driver, compiler or GPU, or it is too old; the message says the fix.</exception>
     public static CudaLauncher Open(int index, Action<string> warn) =>
         new(CudaDriver.Instance, NvRtc.Instance, index, new KernelCache(KernelCache.DefaultFolder, warn));
 
@@ -55,7 +55,8 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
         {
             throw new LocalLlmException($"The GPU refused the kernel {kernel.Name} (rows {kernel.Rows}, channels {kernel.Channels}) on a grid of "
                 + $"{grid.X} x {grid.Y} x {grid.Z} blocks of {threads} threads: {context.Driver.Describe(result)}. "
-                + "An error of an earlier kernel may show here; the process must be started anew after it. AttentionBackend = Torch works without the kernels.");
+                + "An error of an earlier kernel may show here; the process must be started anew after it. "
+                + "AttentionBackend = Torch works without the kernels.");
         }
     }
 

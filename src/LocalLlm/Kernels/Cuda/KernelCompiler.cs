@@ -55,7 +55,8 @@ internal sealed class KernelCompiler(NvRtc compiler, KernelTarget target)
     public byte[] Compile(CudaKernel kernel)
     {
         var file = kernel.Name + ".cu";
-        var source = Sources.TryGetValue(file, out var text) ? text : throw new ArgumentException($"There is no kernel {kernel.Name}.", nameof(kernel));
+        if (!Sources.TryGetValue(file, out var source))
+            throw new ArgumentException($"There is no kernel {kernel.Name}.", nameof(kernel));
         var headers = Sources.Where(s => s.Key.EndsWith(".cuh", StringComparison.Ordinal)).ToDictionary();
         return compiler.Compile(file, source, headers, Options(kernel, target));
     }

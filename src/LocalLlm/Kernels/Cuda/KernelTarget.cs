@@ -20,8 +20,8 @@ internal readonly record struct KernelTarget(int Architecture, bool IsPtx)
     {
         if (capability < LeastCapability)
         {
-            throw new LocalLlmException($"The CUDA kernels need a GPU of compute capability {LeastCapability / 10}.{LeastCapability % 10} or newer (NVIDIA Ampere); "
-                + $"{device} has {capability / 10}.{capability % 10}. AttentionBackend = Torch runs on it.");
+            throw new LocalLlmException($"The CUDA kernels need a GPU of compute capability {LeastCapability / 10}.{LeastCapability % 10} or newer "
+                + $"(NVIDIA Ampere); {device} has {capability / 10}.{capability % 10}. AttentionBackend = Torch runs on it.");
         }
 
         if (supported.Contains(capability))
@@ -29,7 +29,7 @@ internal readonly record struct KernelTarget(int Architecture, bool IsPtx)
         var older = supported.Where(a => a < capability).DefaultIfEmpty().Max();
         return older >= LeastCapability
             ? new KernelTarget(older, IsPtx: true)
-            : throw new LocalLlmException($"The NVRTC that was found compiles for compute capabilities {string.Join(", ", supported)}, and {device} has {capability}: "
-                + "install a matching CUDA version. AttentionBackend = Torch works without it.");
+            : throw new LocalLlmException($"The NVRTC that was found compiles for compute capabilities {string.Join(", ", supported)}, "
+                + $"and {device} has {capability}: install a matching CUDA version. AttentionBackend = Torch works without it.");
     }
 }

@@ -14,7 +14,8 @@ internal static unsafe partial class CudaStub
 
     /// <summary>The calls since <see cref="Configure"/>.</summary>
     public static string[] Notes =>
-        Marshal.PtrToStringUTF8(((delegate* unmanaged<nint>)NativeLibrary.GetExport(Library, "stub_notes"))())!.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Marshal.PtrToStringUTF8(((delegate* unmanaged<nint>)NativeLibrary.GetExport(Library, "stub_notes"))())!
+            .Split('\n', StringSplitOptions.RemoveEmptyEntries);
 
     private static nint Library
     {
@@ -44,7 +45,8 @@ internal static unsafe partial class CudaStub
         Marshal.PtrToStringUTF8((nint)name)!, Macro(code, "ROWS"), Macro(code, "CHANNELS"), (x, y, z), (nint)parameter);
 
     private static int Macro(byte* code, string name) =>
-        MacroPattern().Matches(Marshal.PtrToStringUTF8((nint)code)!).Where(m => m.Groups[1].Value == name).Select(m => int.Parse(m.Groups[2].ValueSpan)).SingleOrDefault();
+        MacroPattern().Matches(Marshal.PtrToStringUTF8((nint)code)!).Where(m => m.Groups[1].Value == name)
+            .Select(m => int.Parse(m.Groups[2].ValueSpan)).SingleOrDefault();
 
     [GeneratedRegex(@"^-D(\w+)=(\d+)$", RegexOptions.Multiline)]
     private static partial Regex MacroPattern();

@@ -50,8 +50,10 @@ internal static unsafe class EmulatedKernels
             {
                 "decode_attention" => ((delegate* unmanaged<nint, int, int, int, int, int, int, int>)Require("emulate_decode_attention"))(
                     parameter, rows, channels, grid.X, grid.Y, grid.Z, 0),
-                "merge_attention" => ((delegate* unmanaged<nint, int, int, int, int, int>)Require("emulate_merge_attention"))(parameter, grid.X, grid.Y, grid.Z, 0),
-                "quantise_page" when grid.Z == 1 => ((delegate* unmanaged<nint, int, int, int, int>)Require("emulate_quantise_page"))(parameter, grid.X, grid.Y, 0),
+                "merge_attention" => ((delegate* unmanaged<nint, int, int, int, int, int>)Require("emulate_merge_attention"))(
+                    parameter, grid.X, grid.Y, grid.Z, 0),
+                "quantise_page" when grid.Z == 1 => ((delegate* unmanaged<nint, int, int, int, int>)Require("emulate_quantise_page"))(
+                    parameter, grid.X, grid.Y, 0),
                 _ => 2,
             };
             result.ShouldBe(0);
