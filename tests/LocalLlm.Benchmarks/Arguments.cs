@@ -20,11 +20,15 @@ internal sealed class Arguments
                       a random-weight model of Llama-3.2-1B's shape: tokens per second with a dense and a LogQuant cache, and where the time goes
           batch [--conversations 2,4,8,16] [--depth 4096] [--layers 16] [--steps 16]
                       the same model: a decode step of several conversations in turns with one of a single conversation
-          serve [--contexts 1024,8192,32768] [--conversations 1,2,4,8,16] [--budget 2GiB] [--turn 64] [--answer 32] [--layers 16] [--quick]
-                      the same model behind the engine's loop: many conversations side by side, dense and LogQuant caches in the same budget of bytes;
+          serve [--contexts 1024,8192,32768] [--conversations 1,2,4,8,16] [--budget 2GiB] [--turn 64] [--answer 32] [--layers 16] [--shape 1b]
+                [--device cpu] [--quick]
+                      the same model, or one of Llama-3.1-8B's shape (8b), behind the engine's loop: many conversations side by side, dense and LogQuant caches in the same budget of bytes;
                       --quick is a short run of a small model
           reuse [--tokens 16384] [--turn 64] [--chunk 512] [--layers 16] [--rounds 5]
                       a follow-up turn of a long conversation from the retained cache, a fork and the spill directory, against recomputing it
+          gpu [--sections attention,quantise] [--batches 8,1] [--tokens 32768,131072] [--rounds 20]
+                      the CUDA kernels, 32 query heads over 8 KV heads of 128 channels: attention of that many sequences of that many tokens against torch in bf16,
+                      quantise-and-pack, and both against copying memory; ends with 2 where there is no GPU
           sizing      model x budget x context -> conversations, as docs/hosting.md has it; measures nothing
           soak [--minutes 10] [--seed N] [--conversations 200] [--memory-mb 6] [--model DIR]
                       hundreds of conversations of random shape in memory for a few, round after round: every answer is the one alone, and nothing is left

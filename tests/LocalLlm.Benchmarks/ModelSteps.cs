@@ -45,7 +45,7 @@ internal static class ModelSteps
     public static void Fill(IKvCache cache, KvShape shape, int tokens)
     {
         const int chunk = 1024;
-        using var numbers = randn(chunk, shape.KvHeads, shape.HeadDim).to(shape.Type);
+        using var numbers = randn(chunk, shape.KvHeads, shape.HeadDim, device: shape.Device).to(shape.Type);
         while (cache.Length < tokens)
         {
             var plan = cache.PlanAppend(Math.Min(chunk, tokens - cache.Length));

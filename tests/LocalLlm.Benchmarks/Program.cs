@@ -40,6 +40,7 @@ try
         "batch" => BatchComparison.Parse(arguments),
         "constraints" => ConstraintComparison.Parse(arguments),
         "decode" => DecodeComparison.Parse(arguments),
+        "gpu" => GpuComparison.Parse(arguments),
         "linear" => LinearComparison.Parse(arguments),
         "quantize" => QuantizeComparison.Parse(arguments),
         "reuse" => ReuseComparison.Parse(arguments),
@@ -54,6 +55,12 @@ try
 
     arguments.RequireNothingLeft();
     LibTorch.EnsureLoaded();
+    if (comparison is GpuComparison && GpuComparison.Missing() is { } reason)
+    {
+        Console.Error.WriteLine(reason);
+        return 2;
+    }
+
     using var machine = new Machine(arguments.Threads);
     var table = comparison.Run(machine);
     Console.WriteLine(arguments.Json ? JsonSerializer.Serialize(table.Rows, Table.JsonOptions) : table.ToText());

@@ -5,18 +5,24 @@ using LocalLlm.Tokenization;
 
 namespace LocalLlm.Benchmarks;
 
-/// <summary>A model folder of Llama-3.2-1B's shape with random bfloat16 weights, in the temporary folder; deleted at the end.</summary>
+/// <summary>A model folder of a known shape with random bfloat16 weights, in the temporary folder; deleted at the end.</summary>
 internal sealed class RandomModel : IDisposable
 {
-    private const int Hidden = 2048, Intermediate = 8192, QueryHeads = 32, KvHeads = 8, HeadDim = 64, Vocabulary = 128256;
+    private const int Vocabulary = 128256;
 
     private readonly DirectoryInfo folder = Directory.CreateTempSubdirectory("localllm-benchmark-");
 
-    public RandomModel(int layers)
+    /// <summary>Writes a model of Llama-3.2-1B's shape.</summary>
+    public RandomModel(int layers) : this(ModelShape.Llama1B, layers)
+    {
+    }
+
+    /// <summary>Writes a model.</summary>
+    public RandomModel(ModelShape shape, int layers)
     {
         try
         {
-            Write(layers);
+            Write(shape, layers);
         }
         catch
         {
@@ -47,50 +53,53 @@ internal sealed class RandomModel : IDisposable
         };
     }
 
-    private void Write(int layers)
+    private void Write(ModelShape shape, int layers)
     {
+        var (hidden, queries, keys) = (shape.Hidden, shape.QueryHeads * shape.HeadDim, shape.KvHeads * shape.HeadDim);
         var config = new JsonObject
         {
             ["architectures"] = new JsonArray("LlamaForCausalLM"),
-            ["hidden_size"] = Hidden,
-            ["intermediate_size"] = Intermediate,
+            ["hidden_size"] = hidden,
+            ["intermediate_size"] = shape.Intermediate,
             ["num_hidden_layers"] = layers,
-            ["num_attention_heads"] = QueryHeads,
-            ["num_key_value_heads"] = KvHeads,
-            ["head_dim"] = HeadDim,
+            ["num_attention_heads"] = shape.QueryHeads,
+            ["num_key_value_heads"] = shape.KvHeads,
+            ["head_dim"] = shape.HeadDim,
             ["vocab_size"] = Vocabulary,
             ["max_position_embeddings"] = 131072,
             ["rms_norm_eps"] = 1e-5,
             ["rope_theta"] = 500000.0,
             ["hidden_act"] = "silu",
-            ["tie_word_embeddings"] = true,
+            ["tie_word_embeddings"] = shape.IsTied,
         };
         File.WriteAllText(Path.Combine(FolderPath, "config.json"), config.ToJsonString());
         File.WriteAllText(Path.Combine(FolderPath, "tokenizer.json"), Tokenizer().ToJsonString());
 
-        List<(string Name, long[] Shape)> tensors = [("model.embed_tokens.weight", [Vocabulary, Hidden]), ("model.norm.weight", [Hidden])];
+        List<(string Name, long[] Shape)> tensors = [("model.embed_tokens.weight", [Vocabulary, hidden]), ("model.norm.weight", [hidden])];
+        if (!shape.IsTied)
+            tensors.Add(("lm_head.weight", [Vocabulary, hidden]));
         for (var layer = 0; layer < layers; layer++)
         {
             var prefix = $"model.layers.{layer}.";
             tensors.AddRange(
             [
-                (prefix + "input_layernorm.weight", [Hidden]), (prefix + "post_attention_layernorm.weight", [Hidden]),
-                (prefix + "self_attn.q_proj.weight", [QueryHeads * HeadDim, Hidden]), (prefix + "self_attn.k_proj.weight", [KvHeads * HeadDim, Hidden]),
-                (prefix + "self_attn.v_proj.weight", [KvHeads * HeadDim, Hidden]), (prefix + "self_attn.o_proj.weight", [Hidden, QueryHeads * HeadDim]),
-                (prefix + "mlp.gate_proj.weight", [Intermediate, Hidden]), (prefix + "mlp.up_proj.weight", [Intermediate, Hidden]),
-                (prefix + "mlp.down_proj.weight", [Hidden, Intermediate]),
+                (prefix + "input_layernorm.weight", [hidden]), (prefix + "post_attention_layernorm.weight", [hidden]),
+                (prefix + "self_attn.q_proj.weight", [queries, hidden]), (prefix + "self_attn.k_proj.weight", [keys, hidden]),
+                (prefix + "self_attn.v_proj.weight", [keys, hidden]), (prefix + "self_attn.o_proj.weight", [hidden, queries]),
+                (prefix + "mlp.gate_proj.weight", [shape.Intermediate, hidden]), (prefix + "mlp.up_proj.weight", [shape.Intermediate, hidden]),
+                (prefix + "mlp.down_proj.weight", [hidden, shape.Intermediate]),
             ]);
         }
 
         var header = new JsonObject();
         var offset = 0L;
-        foreach (var (name, shape) in tensors)
+        foreach (var (name, dimensions) in tensors)
         {
-            var bytes = shape.Aggregate(2L, (a, b) => a * b);
+            var bytes = dimensions.Aggregate(2L, (a, b) => a * b);
             header[name] = new JsonObject
             {
                 ["dtype"] = "BF16",
-                ["shape"] = new JsonArray([.. shape.Select(s => (JsonNode)s)]),
+                ["shape"] = new JsonArray([.. dimensions.Select(d => (JsonNode)d)]),
                 ["data_offsets"] = new JsonArray(offset, offset + bytes),
             };
             offset += bytes;

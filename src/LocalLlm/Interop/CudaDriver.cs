@@ -1,53 +1,213 @@
 using System.Runtime.InteropServices;
+using System.Text;
 
 namespace LocalLlm.Interop;
 
-/// <summary>The little of NVIDIA's driver interface that libtorch does not show.</summary>
-internal static unsafe class CudaDriver
+/// <summary>
+/// The little of NVIDIA's driver interface that libtorch does not show. Called by pointers that are looked up in a library by name, not by declared
+/// imports: a process without a GPU never asks for the library, and the tests' stand-in is loaded beside the real one.
+/// </summary>
+internal sealed unsafe class CudaDriver
 {
     private static readonly string[] Names = OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"];
+    private static readonly Lazy<CudaDriver> Shared = new(Open);
+
+    private readonly nint library;
+    private readonly delegate* unmanaged<int, byte**, int> getErrorName, getErrorString;
+    private readonly delegate* unmanaged<int*, int> getVersion;
+    private readonly delegate* unmanaged<int*, int, int> getDevice;
+    private readonly delegate* unmanaged<byte*, int, int, int> getName;
+    private readonly delegate* unmanaged<int*, int, int, int> getAttribute;
+    private readonly delegate* unmanaged<nint*, int, int> retainPrimary;
+    private readonly delegate* unmanaged<int, int> releasePrimary;
+    private readonly delegate* unmanaged<nint, int> pushCurrent;
+    private readonly delegate* unmanaged<nint*, int> popCurrent;
+    private readonly delegate* unmanaged<nuint*, nuint*, int> getMemory;
+    private readonly delegate* unmanaged<nint*, void*, int> loadModule;
+    private readonly delegate* unmanaged<nint, int> unloadModule;
+    private readonly delegate* unmanaged<nint*, nint, byte*, int> getFunction;
+    private readonly delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int> launch;
+    private readonly delegate* unmanaged<nint, void*, nuint, nint, int> copyToDevice;
+
+    /// <summary>Looks the functions up and starts the driver.</summary>
+    /// <param name="library">The loaded library.</param>
+    /// <exception cref="LocalLlmException">It is not NVIDIA's, is too old, or finds no GPU.</exception>
+    internal CudaDriver(nint library)
+    {
+        this.library = library;
+        getErrorName = (delegate* unmanaged<int, byte**, int>)Export("cuGetErrorName");
+        getErrorString = (delegate* unmanaged<int, byte**, int>)Export("cuGetErrorString");
+        getVersion = (delegate* unmanaged<int*, int>)Export("cuDriverGetVersion");
+        getDevice = (delegate* unmanaged<int*, int, int>)Export("cuDeviceGet");
+        getName = (delegate* unmanaged<byte*, int, int, int>)Export("cuDeviceGetName");
+        getAttribute = (delegate* unmanaged<int*, int, int, int>)Export("cuDeviceGetAttribute");
+        retainPrimary = (delegate* unmanaged<nint*, int, int>)Export("cuDevicePrimaryCtxRetain");
+        releasePrimary = (delegate* unmanaged<int, int>)Export("cuDevicePrimaryCtxRelease_v2");
+        pushCurrent = (delegate* unmanaged<nint, int>)Export("cuCtxPushCurrent_v2");
+        popCurrent = (delegate* unmanaged<nint*, int>)Export("cuCtxPopCurrent_v2");
+        getMemory = (delegate* unmanaged<nuint*, nuint*, int>)Export("cuMemGetInfo_v2");
+        loadModule = (delegate* unmanaged<nint*, void*, int>)Export("cuModuleLoadData");
+        unloadModule = (delegate* unmanaged<nint, int>)Export("cuModuleUnload");
+        getFunction = (delegate* unmanaged<nint*, nint, byte*, int>)Export("cuModuleGetFunction");
+        launch = (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int>)Export("cuLaunchKernel");
+        copyToDevice = (delegate* unmanaged<nint, void*, nuint, nint, int>)Export("cuMemcpyHtoDAsync_v2");
+        Check(((delegate* unmanaged<uint, int>)Export("cuInit"))(0), "cuInit found no NVIDIA GPU that it can use");
+    }
+
+    /// <summary>The process's driver, loaded at the first call.</summary>
+    /// <exception cref="LocalLlmException">There is none, or it finds no GPU.</exception>
+    public static CudaDriver Instance => Shared.Value;
+
+    /// <summary>The CUDA version that the driver knows: 1000 · major + 10 · minor.</summary>
+    public int Version
+    {
+        get
+        {
+            int version;
+            Check(getVersion(&version), "cuDriverGetVersion failed");
+            return version;
+        }
+    }
 
     /// <summary>Bytes that are free on a GPU, other processes' memory taken off.</summary>
     /// <param name="index">Which GPU, in CUDA's order.</param>
     /// <exception cref="LocalLlmException">The driver does not say.</exception>
     public static long FreeBytes(int index)
     {
-        var driver = Names.Select(n => NativeLibrary.TryLoad(n, out var handle) ? handle : 0).FirstOrDefault(h => h != 0);
-        if (driver == 0)
-            throw new LocalLlmException($"The free memory of GPU {index} is unknown: the driver ({Names[0]}) cannot be loaded. Set KvCache.MemoryBytes to a number of bytes.");
-        int device;
-        nint context;
-        nuint free, total;
-        Check(((delegate* unmanaged<uint, int>)Function("cuInit"))(0), "cuInit");
-        Check(((delegate* unmanaged<int*, int, int>)Function("cuDeviceGet"))(&device, index), "cuDeviceGet");
-        Check(((delegate* unmanaged<nint*, int, int>)Function("cuDevicePrimaryCtxRetain"))(&context, device), "cuDevicePrimaryCtxRetain");
         try
         {
-            Check(((delegate* unmanaged<nint, int>)Function("cuCtxPushCurrent_v2"))(context), "cuCtxPushCurrent");
-            try
-            {
-                Check(((delegate* unmanaged<nuint*, nuint*, int>)Function("cuMemGetInfo_v2"))(&free, &total), "cuMemGetInfo");
-                return (long)free;
-            }
-            finally
-            {
-                nint popped;
-                _ = ((delegate* unmanaged<nint*, int>)Function("cuCtxPopCurrent_v2"))(&popped);
-            }
+            using var context = new CudaContext(Instance, index);
+            return context.FreeBytes;
         }
-        finally
+        catch (LocalLlmException e)
         {
-            _ = ((delegate* unmanaged<int, int>)Function("cuDevicePrimaryCtxRelease_v2"))(device);
+            throw new LocalLlmException($"The free memory of GPU {index} is unknown. {e.Message} Set KvCache.MemoryBytes to a number of bytes.", e);
+        }
+    }
+
+    /// <summary>The driver's handle of a GPU.</summary>
+    public int Device(int index)
+    {
+        int device;
+        Check(getDevice(&device, index), $"cuDeviceGet({index}) failed");
+        return device;
+    }
+
+    /// <summary>What NVIDIA calls a GPU.</summary>
+    public string Name(int device)
+    {
+        const int length = 256;
+        var name = stackalloc byte[length];
+        Check(getName(name, length, device), "cuDeviceGetName failed");
+        return Text(name);
+    }
+
+    /// <summary>A figure of a GPU.</summary>
+    public int Attribute(int device, CudaAttribute attribute)
+    {
+        int value;
+        Check(getAttribute(&value, (int)attribute, device), $"cuDeviceGetAttribute({attribute}) failed");
+        return value;
+    }
+
+    /// <summary>Makes a GPU's primary context, or finds the one that libtorch made: the same memory and streams.</summary>
+    public nint Retain(int device)
+    {
+        nint context;
+        Check(retainPrimary(&context, device), "cuDevicePrimaryCtxRetain failed");
+        return context;
+    }
+
+    /// <summary>Takes a retained context back. What fails here has no remedy: it is not told.</summary>
+    public void Release(int device) => _ = releasePrimary(device);
+
+    /// <summary>Makes a context the calling thread's.</summary>
+    public void Push(nint context) => Check(pushCurrent(context), "cuCtxPushCurrent failed");
+
+    /// <summary>Gives the calling thread its context before <see cref="Push"/> back.</summary>
+    public void Pop()
+    {
+        nint popped;
+        _ = popCurrent(&popped);
+    }
+
+    /// <summary>Bytes that are free on the current context's GPU.</summary>
+    public long FreeBytes()
+    {
+        nuint free, total;
+        Check(getMemory(&free, &total), "cuMemGetInfo failed");
+        return (long)free;
+    }
+
+    /// <summary>Loads compiled code, a cubin or PTX, into the current context.</summary>
+    /// <param name="image">The code; PTX ends with a zero byte.</param>
+    /// <param name="what">Whose code, for the message.</param>
+    public nint LoadModule(ReadOnlySpan<byte> image, string what)
+    {
+        nint module;
+        fixed (byte* bytes = image)
+            Check(loadModule(&module, bytes), $"The driver (CUDA {Version / 1000}.{Version % 1000 / 10}) does not load {what}");
+        return module;
+    }
+
+    /// <summary>Unloads what <see cref="LoadModule"/> loaded.</summary>
+    public void UnloadModule(nint module) => _ = unloadModule(module);
+
+    /// <summary>A function of a module.</summary>
+    public nint Function(nint module, string name)
+    {
+        nint function;
+        fixed (byte* bytes = Encoding.ASCII.GetBytes(name + '\0'))
+            Check(getFunction(&function, module, bytes), $"The compiled code has no kernel {name}");
+        return function;
+    }
+
+    /// <summary>Launches a kernel of one parameter on the legacy default stream of the current context.</summary>
+    /// <returns>The driver's code; 0 for success.</returns>
+    public int Launch(nint function, (int X, int Y, int Z) grid, int threads, void* parameter) => launch(
+        function, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)threads, 1, 1, 0, 0, &parameter, null);
+
+    /// <summary>Copies to the device on the legacy default stream of the current context.</summary>
+    public void CopyToDevice(nint target, ReadOnlySpan<byte> bytes)
+    {
+        fixed (byte* source = bytes)
+            Check(copyToDevice(target, source, (nuint)bytes.Length, 0), $"The copy of {bytes.Length} bytes to the GPU failed");
+    }
+
+    /// <summary>A code by its name and meaning.</summary>
+    public string Describe(int result)
+    {
+        byte* name = null;
+        byte* text = null;
+        _ = getErrorName(result, &name);
+        _ = getErrorString(result, &text);
+        return name is null ? $"error {result}" : $"{Text(name)}: {(text is null ? "no description" : Text(text))}";
+    }
+
+    /// <summary>A function of the library.</summary>
+    /// <exception cref="LocalLlmException">It has none of this name.</exception>
+    public nint Export(string name) => NativeLibrary.TryGetExport(library, name, out var function)
+        ? function
+        : throw new LocalLlmException(
+            $"NVIDIA's driver has no {name}: it is too old. Install a newer one (nvidia-smi shows the version), or take Device = cpu.");
+
+    private static CudaDriver Open()
+    {
+        foreach (var name in Names)
+        {
+            if (NativeLibrary.TryLoad(name, out var handle))
+                return new CudaDriver(handle);
         }
 
-        nint Function(string name) => NativeLibrary.TryGetExport(driver, name, out var function)
-            ? function
-            : throw new LocalLlmException($"The free memory of GPU {index} is unknown: the driver has no {name}. Set KvCache.MemoryBytes to a number of bytes.");
+        throw new LocalLlmException($"NVIDIA's driver cannot be loaded ({string.Join(", ", Names)}): it is not installed here, or the container was started "
+            + "without its GPUs. Install it, or take Device = cpu.");
+    }
 
-        void Check(int result, string name)
-        {
-            if (result != 0)
-                throw new LocalLlmException($"The free memory of GPU {index} is unknown: {name} failed with {result}. Set KvCache.MemoryBytes to a number of bytes.");
-        }
+    private static string Text(byte* text) => Marshal.PtrToStringUTF8((nint)text) ?? "";
+
+    private void Check(int result, string what)
+    {
+        if (result != 0)
+            throw new LocalLlmException($"{what} ({Describe(result)}).");
     }
 }

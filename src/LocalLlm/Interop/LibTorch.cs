@@ -127,7 +127,7 @@ public static class LibTorch
     private static string? TorchSharpFolder() => Path.GetDirectoryName(typeof(torch).Assembly.Location);
 
     /// <summary>Folders in which the application's native packages may lie, in the host's own order first.</summary>
-    private static IEnumerable<string> NativeFolders()
+    internal static IEnumerable<string> NativeFolders()
     {
         var host = (AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") as string ?? "")
             .Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
@@ -157,7 +157,7 @@ public static class LibTorch
     {
         try
         {
-            if (WeakenedLibrary.Prepare(bindings, WeakenedLibrary.DefaultCacheRoot()) is { } copy)
+            if (WeakenedLibrary.Prepare(bindings, UserCache.Root()) is { } copy)
                 return TryLoad(BindingsName, copy, trace);
             trace.Add($"{bindings}: does not need {WeakenedLibrary.WeakVersion}, so a private copy would not help");
         }

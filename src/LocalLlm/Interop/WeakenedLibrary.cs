@@ -20,18 +20,6 @@ internal static class WeakenedLibrary
     private const ushort FlagWeak = 2;
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
 
-    /// <summary>The per-user cache folder: $XDG_CACHE_HOME/localllm or ~/.cache/localllm; the system's temporary folder where there is no home.</summary>
-    public static string DefaultCacheRoot()
-    {
-        var xdg = Environment.GetEnvironmentVariable("XDG_CACHE_HOME");
-        if (Path.IsPathFullyQualified(xdg ?? ""))
-            return Path.Combine(xdg!, "localllm");
-        var home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
-        return home.Length > 0 && Directory.Exists(home)
-            ? Path.Combine(home, ".cache", "localllm")
-            : Path.Combine(Path.GetTempPath(), $"localllm-{Environment.UserName}");
-    }
-
     /// <summary>Makes the private copy, or finds it from an earlier run. A changed library gets a copy of its own.</summary>
     /// <param name="library">The library's path.</param>
     /// <param name="cacheRoot">The cache folder; where it cannot be written, a fresh private temporary folder is used.</param>

@@ -30,6 +30,8 @@ internal sealed class DecoderWeights : IDisposable
         WeightPlan plan, Checkpoint checkpoint, Device device, ScalarType type, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
         var totalBytes = plan.Parts.Sum(p => checkpoint.Tensors[p.Name].ByteCount);
+        var weightBytes = plan.Parts.Sum(p => checkpoint.Tensors[p.Name].ElementCount) * (type == ScalarType.Float32 ? 4 : 2);
+        WeightRoom.Require(weightBytes, type, device);
         var loadedBytes = 0L;
         var owned = new List<Tensor>();
         progress?.Report(new LoadProgress("loading weights", 0, totalBytes));
@@ -53,8 +55,7 @@ internal sealed class DecoderWeights : IDisposable
 
         string DeviceFailure(string cause)
         {
-            var gigabytes = plan.Parts.Sum(p => checkpoint.Tensors[p.Name].ElementCount) * (type == ScalarType.Float32 ? 4 : 2) / 1e9;
-            return FormattableString.Invariant($"The weights could not be loaded onto {device}: as {type} they need {gigabytes:F2} GB, and ")
+            return FormattableString.Invariant($"The weights could not be loaded onto {device}: as {type} they need {weightBytes / 1e9:F2} GB, and ")
                 + $"{loadedBytes} of {totalBytes} bytes of the checkpoint had been read. Free memory there, or choose another "
                 + $"{nameof(LlmEngineOptions.Device)} or {nameof(LlmEngineOptions.WeightType)}. torch says: {cause}";
         }

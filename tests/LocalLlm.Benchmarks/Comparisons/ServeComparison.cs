@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using LocalLlm.Attention;
+using LocalLlm.Interop;
 using LocalLlm.Kernels.Cpu;
 using LocalLlm.KvCache;
 using LocalLlm.Loading;
@@ -13,7 +14,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Benchmarks.Comparisons;
 
 /// <summary>
-/// Many long conversations at once, dense and LogQuant caches in the same budget of bytes: a random-weight model of Llama-3.2-1B's shape in bf16
+/// Many long conversations at once, dense and LogQuant caches in the same budget of bytes: a random-weight model of a known shape in bf16
 /// behind the engine's loop and its pool. The caches hold random keys and values, appended as a model's would be, for a prefill of them all would
 /// take hours; then each conversation gets a turn and answers.
 /// </summary>
@@ -25,12 +26,16 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
     public static ServeComparison Parse(Arguments arguments)
     {
         var quick = arguments.Flag("quick");
+        var shape = ModelShape.Parse(arguments.Text("shape"));
         return new(new ServeScale(
             arguments.Numbers("contexts", quick ? [1024] : [1024, 8192, 32768], least: 512, most: 131072),
             arguments.Numbers("conversations", quick ? [1, 8] : [1, 2, 4, 8, 16]), Budget(arguments.Text("budget") ?? (quick ? "256MiB" : "2GiB")),
             arguments.Number("turn", quick ? 16 : 64, most: 128), arguments.Number("answer", quick ? 8 : 32, least: 2, most: 128),
-            arguments.Number("layers", quick ? 4 : 16)));
+            arguments.Number("layers", quick ? 4 : shape.Layers), shape, Device(arguments.Text("device") ?? "cpu")));
     }
+
+    private static string Device(string name) =>
+        TorchDevice.IsForm(name) ? name : throw new ArgumentException($"--device is {TorchDevice.Forms}; got '{name}'.");
 
     private static long Budget(string text) => MemoryBudget.TryParse(text, out var budget) && budget.Bytes is { } bytes
         ? bytes
@@ -38,13 +43,17 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
 
     public Table Run(Machine machine)
     {
+        var device = TorchDevice.Resolve(scale.Device);
         var table = new Table($"a turn of {scale.Turn} tokens and an answer of {scale.Answer} in each of several conversations, "
-            + $"caches within {scale.Budget / (1 << 20)} MiB, Llama-3.2-1B's shape with {scale.Layers} layers, bf16: {machine.Description}");
+            + $"caches within {scale.Budget / (1 << 20)} MiB, {scale.Shape.Name}'s shape with {scale.Layers} layers, bf16, {device}: "
+            + machine.Description);
         using var mode = inference_mode();
-        using var files = new RandomModel(scale.Layers);
+        using var files = new RandomModel(scale.Shape, scale.Layers);
         using var folder = ModelFolder.Open(files.FolderPath);
-        using var model = DecoderModel.Load(folder, CPU, WeightType.BFloat16, team: machine.Team);
-        using var attention = new CpuAttention(machine.Team);
+        var isCpu = device.type == TorchSharp.DeviceType.CPU;
+        using var model = DecoderModel.Load(folder, device, WeightType.BFloat16, team: isCpu ? machine.Team : null);
+        using var fused = isCpu ? new CpuAttention(machine.Team) : null;
+        IAttentionBackend attention = fused is null ? new TorchAttention() : fused;
         var tokenizer = TextTokenizer.Load(files.FolderPath);
         foreach (var (_, options) in Kinds)
             _ = Serve(model, attention, tokenizer, options, scale.Contexts[0], 1); // the first run pays for the just-in-time compiler
@@ -103,7 +112,7 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
     private (int Conversations, long EachBytes) Fits(DecoderModel model, KvCacheOptions options, int context)
     {
         using var pool = new KvPool(scale.Budget);
-        var factory = new KvCacheFactory(options, Shape(model), useKernels: true, pool);
+        var factory = new KvCacheFactory(options, Shape(model), UsesKernels(model), pool);
         var caches = new List<IKvCache>();
         while (factory.PeakBytesFor(context) <= pool.FreeBytes)
         {
@@ -119,7 +128,7 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
         DecoderModel model, IAttentionBackend attention, TextTokenizer tokenizer, KvCacheOptions options, int context, int count)
     {
         var pool = new KvPool(scale.Budget); // the loop's
-        var factory = new KvCacheFactory(options, Shape(model), useKernels: true, pool);
+        var factory = new KvCacheFactory(options, Shape(model), UsesKernels(model), pool);
         var depth = context - scale.Turn - scale.Answer;
         var start = 0L;
         using var loop = new EngineLoop(
@@ -139,7 +148,7 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
                 CacheBytes = factory.PeakBytesFor,
                 KeepPromptEnds = false,
                 KvBytesPerTokenFp16 = factory.Shape.TokenBytesFp16,
-                Device = CPU,
+                Device = model.Device,
             },
             batch =>
             {
@@ -188,7 +197,9 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
         throw new InvalidOperationException("A conversation had no end.");
     }
 
-    private KvShape Shape(DecoderModel model) => new(scale.Layers, model.Config.KvHeads, model.Config.HeadDim, model.Type, CPU);
+    private KvShape Shape(DecoderModel model) => new(scale.Layers, model.Config.KvHeads, model.Config.HeadDim, model.Type, model.Device);
+
+    private static bool UsesKernels(DecoderModel model) => model.Device.type == TorchSharp.DeviceType.CPU;
 
     /// <summary>A job that holds the engine's thread until it is let go.</summary>
     private sealed class Gate(ManualResetEventSlim opened) : IEngineJob
@@ -214,4 +225,7 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
 /// <param name="Turn">Tokens of the prompt that is new.</param>
 /// <param name="Answer">Tokens of the answer.</param>
 /// <param name="Layers">Of the model.</param>
-internal sealed record ServeScale(int[] Contexts, int[] Conversations, long Budget, int Turn, int Answer, int Layers);
+/// <param name="Shape">Of the model.</param>
+/// <param name="Device">Where it runs.</param>
+internal sealed record ServeScale(
+    int[] Contexts, int[] Conversations, long Budget, int Turn, int Answer, int Layers, ModelShape Shape, string Device);

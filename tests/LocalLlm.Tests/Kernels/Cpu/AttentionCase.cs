@@ -10,7 +10,8 @@ namespace LocalLlm.Tests.Kernels.Cpu;
 /// </summary>
 internal sealed unsafe class AttentionCase : IDisposable
 {
-    private readonly List<GuardedMemory> memory = [];
+    private readonly List<ITestMemory> memory = [];
+    private readonly Func<int, ITestMemory> allocate;
     private readonly List<KvRun> runs = [];
     private readonly List<(float[][] Keys, float[][] Values, int[] Positions)>[] seen; // per KV head
     private readonly Random random;
@@ -18,9 +19,11 @@ internal sealed unsafe class AttentionCase : IDisposable
     private readonly nint outputs;
     private int length;
 
-    public AttentionCase(PageLayout layout, int kvHeads, int group, int queries, NumberType type, int seed)
+    /// <summary>Draws the queries; in guarded memory, where no other is given.</summary>
+    public AttentionCase(PageLayout layout, int kvHeads, int group, int queries, NumberType type, int seed, Func<int, ITestMemory>? allocate = null)
     {
         (Layout, KvHeads, Group, Count, Type) = (layout, kvHeads, group, queries, type);
+        this.allocate = allocate ?? (bytes => new GuardedMemory(bytes));
         random = new Random(seed);
         seen = [.. Enumerable.Range(0, kvHeads).Select(_ => new List<(float[][], float[][], int[])>())];
         queryNumbers = [.. Enumerable.Range(0, queries * kvHeads * group * layout.HeadDim).Select(_ => Round(Normal() * 2, type))];
@@ -193,8 +196,8 @@ internal sealed unsafe class AttentionCase : IDisposable
 
     private nint Allocate(int bytes)
     {
-        memory.Add(new GuardedMemory(bytes));
-        return (nint)memory[^1].Pointer;
+        memory.Add(allocate(bytes));
+        return memory[^1].Address;
     }
 
     private nint Write(float[] numbers, NumberType type)

@@ -6,7 +6,7 @@ namespace LocalLlm.Tests.Kernels.Cpu;
 /// Memory that ends where a page begins that may not be touched: one byte read or written too far ends the process. Elsewhere than on Linux plain
 /// memory.
 /// </summary>
-internal sealed unsafe partial class GuardedMemory : IDisposable
+internal sealed unsafe partial class GuardedMemory : ITestMemory
 {
     private const int Page = 4096;
     private readonly byte* start;

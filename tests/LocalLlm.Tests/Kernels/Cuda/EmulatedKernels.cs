@@ -41,6 +41,25 @@ internal static unsafe class EmulatedKernels
         }
     }
 
+    /// <summary>Runs a kernel as a GPU's driver is asked to: its parameter lies at an address.</summary>
+    public static void Launch(string name, int rows, int channels, (int X, int Y, int Z) grid, nint parameter)
+    {
+        lock (Gate)
+        {
+            var result = name switch
+            {
+                "decode_attention" => ((delegate* unmanaged<nint, int, int, int, int, int, int, int>)Require("emulate_decode_attention"))(
+                    parameter, rows, channels, grid.X, grid.Y, grid.Z, 0),
+                "merge_attention" => ((delegate* unmanaged<nint, int, int, int, int, int>)Require("emulate_merge_attention"))(
+                    parameter, grid.X, grid.Y, grid.Z, 0),
+                "quantise_page" when grid.Z == 1 => ((delegate* unmanaged<nint, int, int, int, int>)Require("emulate_quantise_page"))(
+                    parameter, grid.X, grid.Y, 0),
+                _ => 2,
+            };
+            result.ShouldBe(0);
+        }
+    }
+
     /// <summary>Quantises the pages of some heads, in memory of this process.</summary>
     public static void Quantise(QuantiseArguments arguments, int heads, bool isDescending)
     {

@@ -1,0 +1,39 @@
+namespace LocalLlm.Interop;
+
+/// <summary>Where files go that can be made again.</summary>
+internal static class UserCache
+{
+    private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+
+    /// <summary>
+    /// The per-user cache folder: $XDG_CACHE_HOME/localllm or ~/.cache/localllm, on Windows localllm in the local application data; the system's
+    /// temporary folder where there is no home.
+    /// </summary>
+    public static string Root()
+    {
+        if (OperatingSystem.IsWindows())
+            return Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData), "localllm");
+        var xdg = Environment.GetEnvironmentVariable("XDG_CACHE_HOME");
+        if (Path.IsPathFullyQualified(xdg ?? ""))
+            return Path.Combine(xdg!, "localllm");
+        var home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
+        return home.Length > 0 && Directory.Exists(home)
+            ? Path.Combine(home, ".cache", "localllm")
+            : Path.Combine(Path.GetTempPath(), $"localllm-{Environment.UserName}");
+    }
+
+    /// <summary>Makes a folder that only its owner can open, also where it was there before: code that others can write must not be loaded.</summary>
+    /// <exception cref="IOException">It cannot be made.</exception>
+    /// <exception cref="UnauthorizedAccessException">It cannot be made, or is another user's.</exception>
+    public static void CreateOwned(string folder)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Directory.CreateDirectory(folder); // the user's own data is closed to others there
+            return;
+        }
+
+        Directory.CreateDirectory(folder, OwnerOnly);
+        File.SetUnixFileMode(folder, OwnerOnly);
+    }
+}

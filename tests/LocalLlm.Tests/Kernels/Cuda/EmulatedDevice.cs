@@ -1,0 +1,14 @@
+using LocalLlm.Kernels.Cuda;
+using LocalLlm.Tests.Kernels.Cpu;
+
+namespace LocalLlm.Tests.Kernels.Cuda;
+
+/// <summary>The emulation, over guarded memory.</summary>
+internal sealed class EmulatedDevice : IKernelDevice
+{
+    public ITestMemory Allocate(int bytes) => new GuardedMemory(bytes);
+
+    public void Attend(AttentionPlan plan, bool isDescending) => EmulatedKernels.Attend(plan, isDescending);
+
+    public void Quantise(QuantiseArguments arguments, int heads, bool isDescending) => EmulatedKernels.Quantise(arguments, heads, isDescending);
+}

@@ -1,0 +1,41 @@
+using System.Runtime.InteropServices;
+using LocalLlm.Kernels.Cuda;
+
+namespace LocalLlm.Tests.Kernels.Cuda;
+
+/// <summary>Kernels launched as a backend does it. A GPU's threads have no order that could be chosen.</summary>
+/// <param name="launcher">Launches them.</param>
+/// <param name="allocate">Makes memory of at least 1 byte that they and the test reach.</param>
+/// <param name="wait">Waits until the launched kernels have ended.</param>
+internal sealed class LaunchedDevice(IKernelLauncher launcher, Func<int, ITestMemory> allocate, Action wait) : IKernelDevice
+{
+    public ITestMemory Allocate(int bytes) => allocate(Math.Max(1, bytes));
+
+    public void Attend(AttentionPlan plan, bool isDescending)
+    {
+        using var sequences = Upload(plan.Sequences);
+        using var runs = Upload(plan.Runs);
+        using var parts = Upload(plan.Parts);
+        using var states = Allocate(checked((int)plan.StateFloats * sizeof(float)));
+        states.Span.Fill(0xFF); // NaN
+        var arguments = plan.Arguments(sequences.Address, runs.Address, parts.Address, states.Address);
+        launcher.Launch(new CudaKernel("decode_attention", plan.BlockRows, plan.BlockChannels), plan.AttendGrid, 128, arguments);
+        launcher.Launch(new CudaKernel("merge_attention"), plan.MergeGrid, 128, arguments);
+        wait();
+    }
+
+    public void Quantise(QuantiseArguments arguments, int heads, bool isDescending)
+    {
+        launcher.Launch(new CudaKernel("quantise_page"), (arguments.Blocks, heads, 1), QuantiseArguments.BlockGroups, arguments);
+        wait();
+    }
+
+    private ITestMemory Upload<T>(T[] items)
+        where T : unmanaged
+    {
+        var bytes = MemoryMarshal.AsBytes(items.AsSpan());
+        var memory = Allocate(bytes.Length);
+        launcher.Upload(memory.Address, bytes);
+        return memory;
+    }
+}
