@@ -58,6 +58,12 @@ internal sealed class CpuAttention : IAttentionBackend, IDisposable
     }
 
     /// <inheritdoc/>
+    public void Complete(StepBatch batch)
+    {
+        // Appends tell at once.
+    }
+
+    /// <inheritdoc/>
     public void Dispose() => work.Dispose();
 
     private void Add(in LayerStep step, StepSlice slice, int segment)

@@ -40,6 +40,7 @@ internal sealed class CudaAttention(CudaQueue queue, long mostStateBytes = 256L 
             }
             finally
             {
+                queue.Faults.Owner = null;
                 queue.EndCollecting(); // while k and v are there
             }
         }
@@ -75,8 +76,6 @@ internal sealed class CudaAttention(CudaQueue queue, long mostStateBytes = 256L 
             queue.Faults.Owner = slice;
             slice.Append(layer, k.narrow(0, slice.Start + start, count), v.narrow(0, slice.Start + start, count), round);
         }
-
-        queue.Faults.Owner = null;
     }
 
     private void Attend(in LayerStep step, StepBatch batch, int round)

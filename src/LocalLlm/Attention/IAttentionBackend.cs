@@ -21,7 +21,5 @@ internal interface IAttentionBackend
     /// To be called once after the last layer: sets the <see cref="StepSlice.Fault"/> of every slice whose appends went wrong without anyone having waited for it.
     /// </summary>
     /// <param name="batch">The step.</param>
-    void Complete(StepBatch batch)
-    {
-    }
+    void Complete(StepBatch batch);
 }
