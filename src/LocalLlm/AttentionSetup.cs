@@ -13,7 +13,8 @@ namespace LocalLlm;
 /// <param name="Queue">Where the caches give their work to the CUDA kernels; null for the others.</param>
 /// <param name="Description">What it is, for the log.</param>
 /// <param name="Warning">Why it is not what it could be; null where it is.</param>
-internal sealed record AttentionSetup(IAttentionBackend Backend, bool UsesCpuKernels, CudaQueue? Queue, string Description, string? Warning = null) : IDisposable
+internal sealed record AttentionSetup(
+    IAttentionBackend Backend, bool UsesCpuKernels, CudaQueue? Queue, string Description, string? Warning = null) : IDisposable
 {
     /// <summary>Makes the backend that the options ask for.</summary>
     /// <param name="options">The options, which are valid.</param>
@@ -33,8 +34,8 @@ internal sealed record AttentionSetup(IAttentionBackend Backend, bool UsesCpuKer
             }
             catch (LocalLlmException e) when (asked == AttentionBackend.Cuda)
             {
-                throw new LocalLlmException($"AttentionBackend is Cuda, but the CUDA kernels cannot be used on '{device}': {e.Message} AttentionBackend = Auto takes torch "
-                    + "operations instead.", e);
+                throw new LocalLlmException($"AttentionBackend is Cuda, but the CUDA kernels cannot be used on '{device}': {e.Message} "
+                    + "AttentionBackend = Auto takes torch operations instead.", e);
             }
             catch (LocalLlmException e)
             {

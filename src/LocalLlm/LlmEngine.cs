@@ -103,8 +103,8 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
         var config = model.Config;
         var memoryBytes = FreeMemory.Resolve(options.KvCache.MemoryBytes, model.Device);
         var pool = new KvPool(memoryBytes);
-        var caches = new KvCacheFactory(options.KvCache, new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device), attention.UsesCpuKernels, pool,
-            attention.Queue);
+        var shape = new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device);
+        var caches = new KvCacheFactory(options.KvCache, shape, attention.UsesCpuKernels, pool, attention.Queue);
         var info = new LlmModelInfo
         {
             ModelId = options.ModelId ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(folder.FolderPath)),

@@ -32,7 +32,8 @@ public class AttentionSetupTests
         error.Message.ShouldContain("cuda:0");
         error.Message.ShouldContain("the driver is too old");
         error.Message.ShouldContain("AttentionBackend = Auto");
-        Should.Throw<LocalLlmException>(() => AttentionSetup.Create(new() { AttentionBackend = AttentionBackend.Cuda }, CPU, null)).Message.ShouldContain("no CUDA device");
+        Should.Throw<LocalLlmException>(() => AttentionSetup.Create(new() { AttentionBackend = AttentionBackend.Cuda }, CPU, null))
+            .Message.ShouldContain("no CUDA device");
     }
 
     [Fact]

@@ -10,12 +10,14 @@ using static TorchSharp.torch;
 namespace LocalLlm.Attention;
 
 /// <summary>
-/// The backend for a GPU. The segments of the slices are taken in rounds: one attention over all sequences, one merge of its parts, one launch that appends the tokens.
+/// The backend for a GPU. The segments of the slices are taken in rounds: one attention over all sequences, one merge of its parts,
+/// one launch that appends the tokens.
 /// Nothing waits for the device before <see cref="Complete"/>.
 /// </summary>
 /// <param name="queue">Where the work goes, the same as of the caches; borrowed.</param>
 /// <param name="mostStateBytes">
-/// The most bytes of the parts' states, where one query's do not need more: a segment with more is attended to in pieces. Numbers do not depend on it.
+/// The most bytes of the parts' states, where one query's do not need more: a segment with more is attended to in pieces.
+/// Numbers do not depend on it.
 /// </param>
 internal sealed class CudaAttention(CudaQueue queue, long mostStateBytes = 256L << 20) : IAttentionBackend
 {

@@ -22,7 +22,9 @@ internal readonly record struct LayerStep(int Layer, TokenRows Q, TokenRows K, T
         layer, NumberTypes.TokenRows(q), NumberTypes.TokenRows(k), NumberTypes.TokenRows(v), TensorMemory.Address(output), (float)scale,
         slidingWindow ?? int.MaxValue);
 
-    /// <summary>Adds the runs that a slice's segment attends to. The fresh tokens come first, so that each query sees itself before anything else.</summary>
+    /// <summary>
+    /// Adds the runs that a slice's segment attends to. The fresh tokens come first, so that each query sees itself before anything else.
+    /// </summary>
     /// <returns>The layout of packed runs; null if there are none.</returns>
     public PageLayout? AddRuns(StepSlice slice, int segment, List<KvRun> runs)
     {

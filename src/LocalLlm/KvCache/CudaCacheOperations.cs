@@ -8,8 +8,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.KvCache;
 
 /// <summary>
-/// The CUDA kernels. Nothing waits for the device: what is wrong with a write is known when <see cref="CudaFaults.Read"/> is asked, at the end of a step. The cache
-/// holds rubbish then.
+/// The CUDA kernels. Nothing waits for the device: what is wrong with a write is known when <see cref="CudaFaults.Read"/> is
+/// asked, at the end of a step. The cache holds rubbish then.
 /// </summary>
 /// <param name="queue">Where the work goes; borrowed.</param>
 /// <param name="clipSearch">Seek each group's best scale and minimum when a page is made.</param>
@@ -97,7 +97,8 @@ internal sealed class CudaCacheOperations(CudaQueue queue, bool clipSearch = fal
     }
 
     // Keys or values may be left out; the rows of a page lie at equal distances, so a page needs no table of them.
-    private void QuantisePage(PageLayout layout, int layer, in TokenRows keys, DeviceSection keySection, in TokenRows values, DeviceSection valueSection)
+    private void QuantisePage(
+        PageLayout layout, int layer, in TokenRows keys, DeviceSection keySection, in TokenRows values, DeviceSection valueSection)
     {
         var (rows, section) = keys.Heads > 0 ? (keys, keySection) : (values, valueSection);
         var arguments = new QuantiseArguments

@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.KvCache;
 
 /// <summary>
-/// What kernels found wrong, in the device's memory: a number for each write that can go wrong. Nobody waits for it until the end of a step, when all are read
-/// at once.
+/// What kernels found wrong, in the device's memory: a number for each write that can go wrong. Nobody waits for it until the end
+/// of a step, when all are read at once.
 /// </summary>
 /// <param name="device">The device.</param>
 internal sealed class CudaFaults(Device device) : IDisposable

@@ -106,13 +106,17 @@ internal sealed class CudaQueue : IDisposable
     {
         if (copies.Count == 0)
             return;
-        var table = CollectionsMarshal.AsSpan(copies);
-        var longest = copies.Max(c => (int)c.Tokens);
-        var bytes = MemoryMarshal.AsBytes(table);
-        var address = copyTable.Take(bytes.Length);
-        Launcher.Upload(address, bytes);
-        var grid = (copies.Count, copyArguments.Heads, (longest + AppendArguments.BlockTokens - 1) / AppendArguments.BlockTokens);
-        copies.Clear();
-        Launcher.Launch(new CudaKernel("append_rows"), grid, 128, copyArguments with { Copies = address });
+        try
+        {
+            var table = MemoryMarshal.AsBytes(CollectionsMarshal.AsSpan(copies));
+            var address = copyTable.Take(table.Length);
+            Launcher.Upload(address, table);
+            var tiles = (copies.Max(c => (int)c.Tokens) + AppendArguments.BlockTokens - 1) / AppendArguments.BlockTokens;
+            Launcher.Launch(new CudaKernel("append_rows"), (copies.Count, copyArguments.Heads, tiles), 128, copyArguments with { Copies = address });
+        }
+        finally
+        {
+            copies.Clear(); // their memory may not last
+        }
     }
 }

@@ -15,7 +15,9 @@ internal sealed class DeviceScratch(Device device) : IDisposable
     /// <summary>Bytes that are held.</summary>
     public long Bytes { get; private set; }
 
-    /// <summary>The address of so many bytes, their content undefined. What was taken before is to be read no more by what is launched from now on.</summary>
+    /// <summary>
+    /// The address of so many bytes, their content undefined. What was taken before is to be read no more by what is launched from now on.
+    /// </summary>
     public nint Take(long bytes)
     {
         if (bytes > Bytes)

@@ -70,7 +70,9 @@ internal sealed class KvCacheFactory
 
     /// <summary>An empty cache.</summary>
     /// <exception cref="KvMemoryException">The pool has no room for it.</exception>
-    public IKvCache Create() => policy is null ? new DenseKvCache(Shape, denseMemory, Operations) : new PagedKvCache(Shape, policy, format!, Operations, pagedMemory);
+    public IKvCache Create() => policy is null
+        ? new DenseKvCache(Shape, denseMemory, Operations)
+        : new PagedKvCache(Shape, policy, format!, Operations, pagedMemory);
 
     /// <summary>Reads a cache that was written by <see cref="ISavableKvCache.Save"/> under the same options and shape.</summary>
     /// <param name="data">What was written.</param>

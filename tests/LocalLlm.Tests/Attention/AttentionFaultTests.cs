@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Attention;
 
-/// <summary>One sequence's numbers go wrong in the middle of a step: it is told, with the same words by every backend, and the others go on.</summary>
+/// <summary>One sequence's numbers go wrong in the middle of a step: every backend says so in the same words; the others go on.</summary>
 public class AttentionFaultTests
 {
     public AttentionFaultTests() => LibTorch.EnsureLoaded();
@@ -18,7 +18,8 @@ public class AttentionFaultTests
         // In the second of the prompt's segments; the first layer is the one that is told, though the next is wrong too.
         foreach (var (inKey, number) in new[] { (true, float.NaN), (false, float.PositiveInfinity), (true, float.NegativeInfinity) })
         {
-            ShouldFault(name, ScalarType.Float32, KvCacheKind.LogQuant, $"Layer 0: a {(inKey ? "key" : "value")} is {number} (token 120, KV head 1, channel 3", (_, k, v) =>
+            var message = $"Layer 0: a {(inKey ? "key" : "value")} is {number} (token 120, KV head 1, channel 3";
+            ShouldFault(name, ScalarType.Float32, KvCacheKind.LogQuant, message, (_, k, v) =>
             {
                 var wrong = inKey ? k : v;
                 wrong[125, 0, 1] = float.NaN;
@@ -48,7 +49,9 @@ public class AttentionFaultTests
                 if (layer == 1)
                     k[7, 1, 9] = 3e38f;
             });
-            ShouldFault(name, ScalarType.Float32, kind, kind == KvCacheKind.LogQuant ? "(channels from 0 of token 1 of the page)" : "(channels from 0 of token 3 of the page)", (layer, _, v) =>
+            // Values that are packed as rows are counted from the first row after the sinks.
+            var token = kind == KvCacheKind.LogQuant ? 1 : 3;
+            ShouldFault(name, ScalarType.Float32, kind, $"(channels from 0 of token {token} of the page)", (layer, _, v) =>
             {
                 if (layer == 1)
                     v[7, 1, 9] = 3e38f;

@@ -66,7 +66,8 @@ internal sealed class TestBackend : IDisposable
     public KvShape On(KvShape shape) => shape with { Device = Device };
 
     /// <summary>Caches that fit the backend, on its device.</summary>
-    public KvCacheFactory Factory(KvCacheOptions options, KvShape shape, KvPool? pool = null) => new(options, On(shape), team is not null, pool, queue);
+    public KvCacheFactory Factory(KvCacheOptions options, KvShape shape, KvPool? pool = null) =>
+        new(options, On(shape), team is not null, pool, queue);
 
     public void Dispose()
     {

@@ -55,7 +55,8 @@ internal sealed class KvStream
         };
     }
 
-    private KvStream(KvStream other) => (q, k, v, Shape, QueryHeads, Tokens) = (other.q, other.k, other.v, other.Shape, other.QueryHeads, other.Tokens);
+    private KvStream(KvStream other) =>
+        (q, k, v, Shape, QueryHeads, Tokens) = (other.q, other.k, other.v, other.Shape, other.QueryHeads, other.Tokens);
 
     public KvShape Shape { get; private init; }
 

@@ -47,7 +47,8 @@ public sealed class ModelFaultTests
         var prompts = Prompts(3).ConvertAll(p => p[..40]);
         var expected = await AnswersAsync(model, KvCacheKind.LogQuant, prompts);
         var spoiled = 0;
-        var (loop, pool) = model.Start(new KvCacheOptions { Kind = KvCacheKind.LogQuant, Window = 32, RetainedConversations = 4 }, null, maxSequences: 4, prefillChunk: 64,
+        var options = new KvCacheOptions { Kind = KvCacheKind.LogQuant, Window = 32, RetainedConversations = 4 };
+        var (loop, pool) = model.Start(options, null, maxSequences: 4, prefillChunk: 64,
             wrap: attention => new Faulty(attention, _ => { }, (layer, k, batch) =>
             {
                 // One sequence's second token of an answer.
