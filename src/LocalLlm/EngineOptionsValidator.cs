@@ -31,6 +31,8 @@ internal static class EngineOptionsValidator
             yield return $"AttentionBackend is {options.AttentionBackend}; use {string.Join(", ", Enum.GetNames<AttentionBackend>())}";
         else if (options.AttentionBackend == AttentionBackend.Cpu && options.Device != "cpu")
             yield return $"AttentionBackend is Cpu, but Device is '{options.Device}'; use Device = cpu, or AttentionBackend = Auto";
+        else if (options.AttentionBackend == AttentionBackend.Cuda && options.Device == "cpu" && options.OpenKernels is null)
+            yield return "AttentionBackend is Cuda, but Device is 'cpu'; use Device = cuda, or AttentionBackend = Auto";
         if (options.ContextTokens is < 2)
             yield return $"ContextTokens is {options.ContextTokens}; use 2 or more, or null for the model's own";
         if (options.MaxSequences < 1)

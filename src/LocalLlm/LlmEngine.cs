@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 using System.Text;
-using LocalLlm.Attention;
 using LocalLlm.Chat;
 using LocalLlm.Interop;
 using LocalLlm.Kernels.Cpu;
@@ -27,7 +26,7 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
 {
     private readonly DecoderModel model;
     private readonly WorkerTeam? team;
-    private readonly IDisposable? attention;
+    private readonly AttentionSetup attention;
     private readonly EngineLoop loop;
     private readonly PromptEncoder prompts;
     private readonly TextEmbedder embedder;
@@ -35,7 +34,7 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
     private readonly int retainedConversations;
     private int isDisposed;
 
-    private LlmEngine(LlmModelInfo info, DecoderModel model, WorkerTeam? team, IDisposable? attention, EngineLoop loop, PromptEncoder prompts,
+    private LlmEngine(LlmModelInfo info, DecoderModel model, WorkerTeam? team, AttentionSetup attention, EngineLoop loop, PromptEncoder prompts,
         TextEmbedder embedder, CacheSpill? spill, int retainedConversations)
     {
         (Model, this.model, this.team, this.attention, this.loop, this.prompts) = (info, model, team, attention, loop, prompts);
@@ -80,15 +79,18 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
         // As many as libtorch takes: the two never work at the same time.
         var team = device.type == TorchSharp.DeviceType.CPU ? new WorkerTeam(get_num_threads()) : null;
         DecoderModel? model = null;
+        AttentionSetup? attention = null;
         try
         {
             model = DecoderModel.Load(folder, device, options.WeightType, options.ContextTokens, progress, team, cancellationToken);
             if (model.RowKernels is { } kernels)
                 LogKernels(logger, kernels.Path, team!.Threads);
-            return Create(options, folder, tokenizer!, chat, embedding, model, team, logger);
+            attention = AttentionSetup.Create(options, device, team, warning => LogWarning(logger, warning));
+            return Create(options, folder, tokenizer!, chat, embedding, model, team, attention, logger);
         }
         catch
         {
+            attention?.Dispose();
             model?.Dispose();
             team?.Dispose();
             throw;
@@ -96,13 +98,13 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
     }
 
     private static LlmEngine Create(LlmEngineOptions options, ModelFolder folder, TextTokenizer tokenizer, ChatFormat? chat, SentenceTransformersConfig embedding,
-        DecoderModel model, WorkerTeam? team, ILogger logger)
+        DecoderModel model, WorkerTeam? team, AttentionSetup attention, ILogger logger)
     {
         var config = model.Config;
-        var useKernels = team is not null && options.AttentionBackend != AttentionBackend.Torch;
         var memoryBytes = FreeMemory.Resolve(options.KvCache.MemoryBytes, model.Device);
         var pool = new KvPool(memoryBytes);
-        var caches = new KvCacheFactory(options.KvCache, new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device), useKernels, pool);
+        var shape = new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device);
+        var caches = new KvCacheFactory(options.KvCache, shape, attention.UsesCpuKernels, pool, attention.Queue);
         var info = new LlmModelInfo
         {
             ModelId = options.ModelId ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(folder.FolderPath)),
@@ -118,9 +120,10 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
             memoryBytes, TimeProvider.System);
         LogLoaded(logger, info.ModelId, info.Architecture, info.ParameterCount / 1e6, info.Device, info.ContextTokens, options.KvCache.Kind);
         LogMemory(logger, memoryBytes / (double)(1 << 20), caches.PeakBytesFor(info.ContextTokens) / (double)(1 << 20));
-        LogAttention(logger, useKernels ? $"CPU kernels, {AttentionKernel.Best.Path}" : "torch operations");
+        LogAttention(logger, attention.Description);
+        if (attention.Warning is { } warning)
+            LogWarning(logger, warning);
         var spill = OpenSpill(options.KvCache, folder, caches, info, logger);
-        IAttentionBackend attention = useKernels ? new CpuAttention(team!) : new TorchAttention();
         var loop = new EngineLoop(
             new EngineLoopOptions
             {
@@ -138,19 +141,19 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
                 AttentionTime = () => model.AttentionTime,
                 Spill = spill,
             },
-            batch => model.Forward(batch, attention), tokenizer, logger);
+            batch => model.Forward(batch, attention.Backend), tokenizer, logger);
         var dense = new DenseMemory(pool, caches.Shape);
         var embedder = new TextEmbedder(
             loop, tokenizer, embedding,
             new EmbeddingJobOptions
             {
                 StepTokens = options.PrefillChunkTokens,
-                CreateCache = () => new DenseKvCache(caches.Shape, dense),
-                Hidden = batch => model.Hidden(batch, attention),
+                CreateCache = () => new DenseKvCache(caches.Shape, dense, caches.Operations),
+                Hidden = batch => model.Hidden(batch, attention.Backend),
                 Device = model.Device,
             },
             config.HiddenSize, info.ContextTokens, config.VocabSize, tokens => DenseKvCache.BytesFor(caches.Shape, tokens), memoryBytes);
-        return new LlmEngine(info, model, team, attention as IDisposable, loop, prompts, embedder, spill, options.KvCache.RetainedConversations);
+        return new LlmEngine(info, model, team, attention, loop, prompts, embedder, spill, options.KvCache.RetainedConversations);
     }
 
     private static CacheSpill? OpenSpill(KvCacheOptions options, ModelFolder folder, KvCacheFactory caches, LlmModelInfo info, ILogger logger)
@@ -179,6 +182,9 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Attention: {Backend}")]
     private static partial void LogAttention(ILogger logger, string backend);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "{Warning}")]
+    private static partial void LogWarning(ILogger logger, string warning);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "CPU kernels: {Path}, {Threads} threads")]
     private static partial void LogKernels(ILogger logger, SimdPath path, int threads);
@@ -293,7 +299,7 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
         if (Interlocked.Exchange(ref isDisposed, 1) != 0)
             return;
         await Task.Run(loop.Dispose).ConfigureAwait(false);
-        attention?.Dispose();
+        attention.Dispose();
         model.Dispose();
         team?.Dispose();
     }

@@ -45,6 +45,9 @@ public sealed record LlmEngineOptions
     /// <summary>Threads on a CPU, of libtorch and of the engine's own kernels, 1 to 1,024; null takes one for each core. libtorch has one count for all engines of a process: the last loaded sets it.</summary>
     public int? Threads { get; set; }
 
+    /// <summary>Where the CUDA kernels' launcher comes from, for tests; null for the device's own.</summary>
+    internal Func<TorchSharp.torch.Device, Kernels.Cuda.IKernelLauncher>? OpenKernels { get; set; }
+
     /// <summary>Everything that can be seen to be wrong before a model is loaded, an entry for each option; empty if nothing.</summary>
     public IReadOnlyList<string> Validate() => [.. EngineOptionsValidator.Errors(this)];
 }

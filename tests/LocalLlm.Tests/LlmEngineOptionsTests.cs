@@ -32,6 +32,11 @@ public class LlmEngineOptionsTests
         }
     }
 
+    [Fact]
+    public void Validate_CudaKernelsOnACpu_AreRefused() =>
+        new LlmEngineOptions { ModelPath = "m", Device = "cpu", AttentionBackend = AttentionBackend.Cuda }
+            .Validate().ShouldHaveSingleItem().ShouldContain("AttentionBackend is Cuda");
+
     [Theory]
     [InlineData("auto")]
     [InlineData("cuda")]

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using LocalLlm.Batching;
-using LocalLlm.Interop;
 using LocalLlm.Kernels.Cpu;
 using LocalLlm.KvCache;
 using static TorchSharp.torch;
@@ -27,8 +26,7 @@ internal sealed class CpuAttention : IAttentionBackend, IDisposable
         using var scope = NewDisposeScope();
         work.Clear();
         var output = empty(q.shape, q.dtype, q.device); // [T, Hq, D]
-        var rows = (Q: NumberTypes.TokenRows(q), K: NumberTypes.TokenRows(k), V: NumberTypes.TokenRows(v));
-        var step = new LayerStep(layer, rows.Q, rows.K, rows.V, TensorMemory.Address(output), (float)scale, slidingWindow ?? int.MaxValue);
+        var step = LayerStep.Of(layer, q, k, v, output, scale, slidingWindow);
         var rounds = batch.Slices.Max(s => s.Plan.Segments.Count);
         for (var round = 0; round < rounds; round++)
         {
@@ -60,43 +58,18 @@ internal sealed class CpuAttention : IAttentionBackend, IDisposable
     }
 
     /// <inheritdoc/>
+    public void Complete(StepBatch batch)
+    {
+        // Appends tell at once.
+    }
+
+    /// <inheritdoc/>
     public void Dispose() => work.Dispose();
 
     private void Add(in LayerStep step, StepSlice slice, int segment)
     {
-        var (start, count) = slice.Plan.Segments[segment];
-        var (row, position) = (slice.Start + start, slice.Plan.Position + start);
         runs.Clear();
-        // The fresh tokens come first, so that each query sees itself before anything else.
-        runs.Add(new KvRun
-        {
-            TileTokens = AttentionKernel.RowTileTokens,
-            Tokens = count,
-            IsFresh = true,
-            FirstPosition = position,
-            Keys = NumberTypes.Source(step.K, row),
-            Values = NumberTypes.Source(step.V, row),
-        });
-        var isWindowed = position + count > step.SlidingWindow;
-        var layout = slice.Cache.AddRuns(step.Layer, isWindowed, runs);
-        var queries = new AttentionQueries
-        {
-            Count = count,
-            KvHeads = step.K.Heads,
-            Group = step.Q.Heads / step.K.Heads,
-            HeadDim = step.Q.HeadDim,
-            Scale = step.Scale,
-            Position = position,
-            SlidingWindow = step.SlidingWindow,
-            Type = step.Q.Type,
-            Queries = step.Q.At(row, 0),
-            QueryTokenBytes = step.Q.TokenBytes,
-            QueryHeadBytes = step.Q.HeadBytes,
-            Outputs = step.Outputs + (row * (nint)step.Q.Heads * step.Q.HeadDim * step.Q.ElementBytes),
-        };
-        work.Add(queries, layout, CollectionsMarshal.AsSpan(runs));
+        var layout = step.AddRuns(slice, segment, runs);
+        work.Add(step.Queries(slice, segment), layout, CollectionsMarshal.AsSpan(runs));
     }
-
-    /// <summary>What all slices of one layer share.</summary>
-    private readonly record struct LayerStep(int Layer, TokenRows Q, TokenRows K, TokenRows V, nint Outputs, float Scale, int SlidingWindow);
 }

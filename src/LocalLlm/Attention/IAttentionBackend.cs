@@ -16,4 +16,11 @@ internal interface IAttentionBackend
     /// <param name="batch">The step.</param>
     /// <returns>[T, Hq, D], the type of <paramref name="q"/>.</returns>
     Tensor Attend(int layer, Tensor q, Tensor k, Tensor v, double scale, int? slidingWindow, StepBatch batch);
+
+    /// <summary>
+    /// To be called once after the last layer: sets the <see cref="StepSlice.Fault"/> of every slice
+    /// whose appends went wrong without anyone having waited for it.
+    /// </summary>
+    /// <param name="batch">The step.</param>
+    void Complete(StepBatch batch);
 }

@@ -58,6 +58,12 @@ internal sealed class TorchAttention : IAttentionBackend
         return output.MoveToOuterDisposeScope();
     }
 
+    /// <inheritdoc/>
+    public void Complete(StepBatch batch)
+    {
+        // Appends tell at once.
+    }
+
     private Tensor AttendSegment(Queries queries, Tensor k, Tensor v, KvView view)
     {
         // The fresh part comes first: each query sees itself there, so no merge meets two parts in which it sees nothing.

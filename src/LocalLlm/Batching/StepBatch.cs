@@ -28,6 +28,9 @@ internal sealed record StepSlice(IKvCache Cache, int Start, int Count, AppendPla
             Fault = e;
         }
     }
+
+    /// <summary>Sets <see cref="Fault"/>, unless there is one already.</summary>
+    public void Fail(LocalLlmException error) => Fault ??= error;
 }
 
 /// <summary>The packed tokens of one step: T rows of all its sequences, one after the other.</summary>

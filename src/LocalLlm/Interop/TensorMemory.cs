@@ -4,7 +4,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Interop;
 
-/// <summary>Where a tensor's numbers lie in its device's memory, for kernels over raw memory. The address is valid as long as the tensor's storage lives.</summary>
+/// <summary>
+/// Where a tensor's numbers lie in its device's memory, for kernels over raw memory. The address is valid as long as the tensor's storage lives.
+/// </summary>
 internal static unsafe class TensorMemory
 {
     // TorchSharp's own accessors copy, or refuse views.
@@ -12,7 +14,7 @@ internal static unsafe class TensorMemory
         (delegate* unmanaged<nint, nint>)NativeLibrary.GetExport(LibTorch.Bindings, "THSTensor_data");
 
     /// <summary>The address of a tensor's first element.</summary>
-    /// <exception cref="ArgumentException">The tensor is neither on a CPU nor on a GPU, or its last dimension's elements do not lie together.</exception>
+    /// <exception cref="ArgumentException">It is neither on a CPU nor on a GPU, or its last dimension's elements do not lie together.</exception>
     public static nint Address(Tensor tensor)
     {
         if (tensor.device_type is not (DeviceType.CPU or DeviceType.CUDA))

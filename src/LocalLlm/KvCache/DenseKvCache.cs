@@ -9,6 +9,7 @@ internal sealed class DenseKvCache : ISavableKvCache
 {
     private readonly KvShape shape;
     private readonly DenseMemory memory;
+    private readonly ICacheOperations operations;
     private readonly DenseRows[] rows; // per layer, all of the same capacity between steps
     private readonly int[] layerLengths;
     private bool isDisposed;
@@ -16,9 +17,11 @@ internal sealed class DenseKvCache : ISavableKvCache
     /// <summary>Creates an empty cache.</summary>
     /// <param name="shape">What the model fixes.</param>
     /// <param name="memory">Where the memory comes from, for this shape; null for a pool of its own without a limit.</param>
-    public DenseKvCache(KvShape shape, DenseMemory? memory = null)
+    /// <param name="operations">What is done to the tensors; null for torch operations.</param>
+    public DenseKvCache(KvShape shape, DenseMemory? memory = null, ICacheOperations? operations = null)
     {
         (this.shape, this.memory) = (shape, memory ?? new DenseMemory(new KvPool(), shape));
+        this.operations = operations ?? new TorchCacheOperations();
         rows = new DenseRows[shape.Layers];
         for (var layer = 0; layer < rows.Length; layer++)
             rows[layer] = this.memory.Take(0);
@@ -27,7 +30,7 @@ internal sealed class DenseKvCache : ISavableKvCache
 
     private DenseKvCache(DenseKvCache other, int length)
     {
-        (shape, memory, Length) = (other.shape, other.memory, length);
+        (shape, memory, operations, Length) = (other.shape, other.memory, other.operations, length);
         rows = new DenseRows[shape.Layers];
         layerLengths = new int[shape.Layers];
         Array.Fill(layerLengths, length);
@@ -152,14 +155,14 @@ internal sealed class DenseKvCache : ISavableKvCache
     {
         ObjectDisposedException.ThrowIf(isDisposed, this);
         AppendCheck.Require(shape, layer, k, v, plan, segment, layerLengths[layer]);
-        FiniteCheck.Require(layer, layerLengths[layer], k, v);
+        operations.RequireFinite(layer, layerLengths[layer], k, v);
 
         var length = layerLengths[layer];
         var count = plan.Segments[segment].Count;
         Reserve(layer, length + count);
         using var scope = NewDisposeScope();
-        rows[layer].Keys.narrow(1, length, count).copy_(k.transpose(0, 1));
-        rows[layer].Values.narrow(1, length, count).copy_(v.transpose(0, 1));
+        operations.WriteRows(rows[layer].Keys.unsqueeze(0), 0, length, k, 0, count);
+        operations.WriteRows(rows[layer].Values.unsqueeze(0), 0, length, v, 0, count);
         layerLengths[layer] = length + count;
     }
 

@@ -6,7 +6,8 @@ namespace LocalLlm.KvCache;
 
 /// <summary>
 /// What a <see cref="PagedKvCache"/> does to its tensors, for one layer at a time. Whole tensors come with the layer and the first
-/// indexes, so that an implementation over raw pointers makes no views. Implementations leave the same bits.
+/// indexes, so that an implementation over raw pointers makes no views. Implementations leave the same bits. One that does not wait for a device
+/// tells later what is wrong, and not by these exceptions.
 /// </summary>
 /// <remarks>
 /// "rows" is [L, Hkv, reserved, D] in the compute type, keys or values; "fresh" is [n, Hkv, D] of the same type, any strides.
@@ -62,4 +63,12 @@ internal interface ICacheOperations
     /// <summary>Quantises rows <paramref name="valueRow"/> … + P − 1 of values to <paramref name="packed"/>.</summary>
     /// <exception cref="LocalLlmException">A number fits no page; the message names the layer.</exception>
     void PackValues(PageLayout layout, int layer, Tensor values, int valueRow, PackedValues packed);
+
+    /// <summary>
+    /// Throws if something written outside a step is wrong that was not told at once. What a step wrote is its attention backend's to ask for.
+    /// </summary>
+    /// <exception cref="LocalLlmException">As the methods above would have thrown it.</exception>
+    void RequireWritten()
+    {
+    }
 }

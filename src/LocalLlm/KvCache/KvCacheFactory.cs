@@ -10,7 +10,6 @@ internal sealed class KvCacheFactory
     private readonly KvCacheOptions options;
     private readonly ResidencyPolicy? policy; // null for a dense cache
     private readonly PageFormat? format;
-    private readonly ICacheOperations operations;
     private readonly PagedMemory? pagedMemory;
     private readonly DenseMemory? denseMemory;
 
@@ -19,8 +18,9 @@ internal sealed class KvCacheFactory
     /// <param name="shape">What the model fixes.</param>
     /// <param name="useKernels">True where the CPU kernels write rows and pages, false for torch operations; the bits are the same.</param>
     /// <param name="pool">Where the caches' memory comes from, and its limit; null for a pool of its own without one.</param>
+    /// <param name="queue">Where the CUDA kernels write rows and pages; null for the others.</param>
     /// <exception cref="ArgumentException">Options or shape are wrong, or the pool has no room for one cache; the message lists everything.</exception>
-    public KvCacheFactory(KvCacheOptions options, KvShape shape, bool useKernels = false, KvPool? pool = null)
+    public KvCacheFactory(KvCacheOptions options, KvShape shape, bool useKernels = false, KvPool? pool = null, CudaQueue? queue = null)
     {
         var errors = KvCacheOptionsCheck.Errors(options).Concat(shape.Errors()).ToList();
         if (shape.Layers >= 1 && options.BoundaryLayers > shape.Layers / 2)
@@ -30,7 +30,8 @@ internal sealed class KvCacheFactory
         }
 
         (this.options, Shape) = (options with { }, shape);
-        operations = useKernels ? new CpuCacheOperations(options.ClipSearch) : new TorchCacheOperations(options.ClipSearch);
+        Operations = queue is not null ? new CudaCacheOperations(queue, options.ClipSearch)
+            : useKernels ? new CpuCacheOperations(options.ClipSearch) : new TorchCacheOperations(options.ClipSearch);
         if (errors.Count == 0)
         {
             policy = Policy(options);
@@ -53,6 +54,9 @@ internal sealed class KvCacheFactory
     /// <summary>What the model fixes about its caches.</summary>
     public KvShape Shape { get; }
 
+    /// <summary>What its caches do to their tensors.</summary>
+    public ICacheOperations Operations { get; }
+
     /// <summary>
     /// Bits of a number of an old token, scales not counted; the more where keys and values differ, slow channels and boundary layers left out.
     /// </summary>
@@ -66,7 +70,9 @@ internal sealed class KvCacheFactory
 
     /// <summary>An empty cache.</summary>
     /// <exception cref="KvMemoryException">The pool has no room for it.</exception>
-    public IKvCache Create() => policy is null ? new DenseKvCache(Shape, denseMemory) : new PagedKvCache(Shape, policy, format!, operations, pagedMemory);
+    public IKvCache Create() => policy is null
+        ? new DenseKvCache(Shape, denseMemory, Operations)
+        : new PagedKvCache(Shape, policy, format!, Operations, pagedMemory);
 
     /// <summary>Reads a cache that was written by <see cref="ISavableKvCache.Save"/> under the same options and shape.</summary>
     /// <param name="data">What was written.</param>

@@ -1,5 +1,4 @@
 using LocalLlm.Interop;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace LocalLlm.KvCache;
@@ -30,21 +29,18 @@ internal sealed class PageBlock : KvUnit
         (this.codes, this.scales, Positions) = (codes, scales, positions);
         foreach (var tensor in Tensors)
             tensor.DetachFromDisposeScope();
-        if (positions.device_type == DeviceType.CPU)
-        {
-            CodeAddresses = [.. codes.Select(TensorMemory.Address)];
-            ScaleAddresses = [.. scales.Select(TensorMemory.Address)];
-            PositionAddress = TensorMemory.Address(positions);
-        }
+        CodeAddresses = [.. codes.Select(TensorMemory.Address)];
+        ScaleAddresses = [.. scales.Select(TensorMemory.Address)];
+        PositionAddress = TensorMemory.Address(positions);
     }
 
-    /// <summary>Per layer the memory of <see cref="Codes"/> on a CPU; else empty.</summary>
-    public IReadOnlyList<nint> CodeAddresses { get; } = [];
+    /// <summary>Per layer the memory of <see cref="Codes"/>.</summary>
+    public IReadOnlyList<nint> CodeAddresses { get; }
 
-    /// <summary>Per layer the memory of <see cref="Scales"/> on a CPU; else empty.</summary>
-    public IReadOnlyList<nint> ScaleAddresses { get; } = [];
+    /// <summary>Per layer the memory of <see cref="Scales"/>.</summary>
+    public IReadOnlyList<nint> ScaleAddresses { get; }
 
-    /// <summary>The memory of <see cref="Positions"/> on a CPU.</summary>
+    /// <summary>The memory of <see cref="Positions"/>.</summary>
     public nint PositionAddress { get; }
 
     /// <summary>Per layer [Pages, Hkv, CodeBytes] uint8; in memory [Hkv, Pages, CodeBytes].</summary>

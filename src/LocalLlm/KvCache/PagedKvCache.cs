@@ -22,7 +22,7 @@ internal sealed class PagedKvCache : ISavableKvCache
     private readonly PackedValues? packedValues;
     private readonly List<PageBlock> blocks; // those with pages, then those reserved for pages to come
     private readonly int[] layerLengths;
-    private readonly CpuRuns.RowPositionMemory rowPositions = new();
+    private readonly RowPositionMemory rowPositions;
     private ResidencyPolicy policy;
     private int lastPromptEnd; // the last that moved rows; shorter lengths had other rows
     private int startedPages; // pages with positions; a layer has written those of its length
@@ -50,6 +50,7 @@ internal sealed class PagedKvCache : ISavableKvCache
         rowSet = this.memory.TakeRows();
         (keys, values, packedValues) = (rowSet.Keys, rowSet.Values, rowSet.Packed);
         blocks = [];
+        rowPositions = new RowPositionMemory(shape.Device);
         layerLengths = new int[shape.Layers];
     }
 
@@ -63,6 +64,7 @@ internal sealed class PagedKvCache : ISavableKvCache
         blocks = other.blocks[..Blocks(other.startedPages)];
         foreach (var block in blocks)
             block.AddOwner();
+        rowPositions = new RowPositionMemory(shape.Device);
         (Length, lastPromptEnd, startedPages) = (length, other.lastPromptEnd, other.startedPages);
         layerLengths = new int[shape.Layers];
         Array.Fill(layerLengths, length);
@@ -175,7 +177,7 @@ internal sealed class PagedKvCache : ISavableKvCache
         var (length, layout) = (layerLengths[layer], format[layer]);
         var pages = policy.PagesAt(length);
         for (var (block, left) = (0, pages); left > 0; block++, left -= PageBlock.Pages)
-            runs.Add(CpuRuns.OfPages(layout, blocks[block], layer, Math.Min(left, PageBlock.Pages)));
+            runs.Add(KvRuns.OfPages(layout, blocks[block], layer, Math.Min(left, PageBlock.Pages)));
 
         var (keyRows, valueRows) = (NumberTypes.LayerRows(keys, layer), NumberTypes.LayerRows(values, layer));
         var positions = withPositions ? rowPositions.Of(policy, length) : 0;
@@ -187,7 +189,7 @@ internal sealed class PagedKvCache : ISavableKvCache
         }
 
         Add(0, policy.SinkTokens, NumberTypes.Source(valueRows));
-        Add(policy.SinkTokens, packed, CpuRuns.OfPackedValues(layout, packedValues!, layer));
+        Add(policy.SinkTokens, packed, KvRuns.OfPackedValues(layout, packedValues!, layer));
         Add(policy.SinkTokens + packed, rows - policy.SinkTokens - packed, NumberTypes.Source(valueRows, policy.SinkTokens));
         return layout;
 
@@ -255,6 +257,7 @@ internal sealed class PagedKvCache : ISavableKvCache
             for (var layer = 0; layer < shape.Layers; layer++)
                 Evict(layer, new RowPattern(policy.SinkTokens, 1, evicted), policy.PagesAt(Length), rows, rows);
             lastPromptEnd = Length;
+            operations.RequireWritten();
         }
 
         policy = next;
@@ -293,6 +296,7 @@ internal sealed class PagedKvCache : ISavableKvCache
         if (isDisposed)
             return;
         isDisposed = true;
+        rowPositions.Dispose();
         rowSet.Release();
         ReleaseBlocks();
     }
@@ -332,7 +336,7 @@ internal sealed class PagedKvCache : ISavableKvCache
             OwnBlock(block);
 
         using var scope = NewDisposeScope();
-        blocks[block].Positions[slot].copy_(tensor(policy.PagePositions(startedPages)));
+        blocks[block].Positions[slot].copy_(tensor(policy.PagePositions(startedPages)), nonBlocking: true);
         startedPages++;
     }
 

@@ -113,7 +113,9 @@ internal sealed class DecoderModel : IDisposable
     public Tensor Forward(StepBatch batch, IAttentionBackend attention)
     {
         using var scope = NewDisposeScope();
-        return Apply(head, Hidden(batch, attention), batch.Generated?.LogitRows).to(ScalarType.Float32).MoveToOuterDisposeScope();
+        var logits = Apply(head, States(batch, attention), batch.Generated?.LogitRows).to(ScalarType.Float32);
+        attention.Complete(batch); // a GPU has all of the step's work by now
+        return logits.MoveToOuterDisposeScope();
     }
 
     /// <summary>Runs one step up to the last norm.</summary>
@@ -121,6 +123,13 @@ internal sealed class DecoderModel : IDisposable
     /// <param name="attention">Attends over the caches of the batch and appends to them.</param>
     /// <returns>[L, H] of the model's type: the states of the rows <see cref="StepBatch.LogitRows"/>, of which logits are made.</returns>
     public Tensor Hidden(StepBatch batch, IAttentionBackend attention)
+    {
+        var states = States(batch, attention);
+        attention.Complete(batch);
+        return states;
+    }
+
+    private Tensor States(StepBatch batch, IAttentionBackend attention)
     {
         using var scope = NewDisposeScope();
         var x = weights.Embedding.index_select(0, batch.TokenIds);   // [T, H]

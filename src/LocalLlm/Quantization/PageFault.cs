@@ -8,6 +8,9 @@ namespace LocalLlm.Quantization;
 /// <param name="High">The group's greatest number; NaN likewise.</param>
 internal readonly record struct PageFault(bool IsKey, int Token, int Channel, float Low, float High)
 {
+    /// <summary>False where only the place is known, and that the group's numbers are finite.</summary>
+    public bool IsRangeKnown { get; init; } = true;
+
     /// <summary>The error to throw.</summary>
     /// <param name="layout">The layout of the page that was to be made.</param>
     /// <param name="layer">The layer, for the message.</param>
@@ -19,7 +22,8 @@ internal readonly record struct PageFault(bool IsKey, int Token, int Channel, fl
             return new LocalLlmException($"Layer {layer}: a {name} is not finite ({place}); no page can hold it.");
 
         var dense = $"{nameof(KvCacheOptions)}.{nameof(KvCacheOptions.Kind)} = {nameof(KvCacheKind.Dense)}";
-        return new LocalLlmException($"Layer {layer}: {name}s range from {Low} to {High} ({place}); " + (layout.Scales == KvScaleFormat.Half
+        var range = IsRangeKnown ? $"range from {Low} to {High}" : "range too far";
+        return new LocalLlmException($"Layer {layer}: {name}s {range} ({place}); " + (layout.Scales == KvScaleFormat.Half
             ? $"a page's fp16 scales end at ±65504. Use {dense} for this model."
             : $"a page's 8-bit scales end at a step of {ScaleCodec.LargestByteScale} between codes. "
               + $"Use fp16 scales ({nameof(KvScaleFormat)}.{nameof(KvScaleFormat.Half)}), which reach ±65504, or {dense} for this model."));

@@ -133,6 +133,8 @@ internal sealed class AttentionRecording : IDisposable
             return new(whole[0], whole[1], whole[2], whole[3], settings[layer].Scale, settings[layer].Window);
         }
 
+        public void Complete(StepBatch batch) => inner.Complete(batch);
+
         public void Dispose()
         {
             foreach (var tensor in parts.SelectMany(p => p))

@@ -1,4 +1,5 @@
 using LocalLlm.KvCache;
+using LocalLlm.Tests.Attention;
 
 namespace LocalLlm.Tests.KvCache;
 
@@ -61,8 +62,8 @@ internal static class CacheCases
     /// <summary>All of them.</summary>
     public static TheoryData<string> All => [.. Options.Keys];
 
-    /// <summary>All of them, with torch operations and with the CPU kernels.</summary>
-    public static MatrixTheoryData<string, bool> OnTorchAndKernels => new(Options.Keys, [false, true]);
+    /// <summary>All of them, with every <see cref="TestBackend"/>.</summary>
+    public static MatrixTheoryData<string, string> OnEveryBackend => new(Options.Keys, TestBackend.All.Select(b => (string)b.Data));
 
     /// <summary>The options of a case.</summary>
     public static KvCacheOptions Named(string name) => Options[name];

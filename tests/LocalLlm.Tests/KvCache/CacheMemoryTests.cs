@@ -2,6 +2,7 @@ using LocalLlm.Interop;
 using LocalLlm.KvCache;
 using LocalLlm.KvCache.Policies;
 using LocalLlm.Quantization;
+using LocalLlm.Tests.Attention;
 using LocalLlm.Tests.Scheduling;
 using static TorchSharp.torch;
 
@@ -33,14 +34,15 @@ public sealed class CacheMemoryTests
     }
 
     [Theory]
-    [MemberData(nameof(CacheCases.OnTorchAndKernels), MemberType = typeof(CacheCases))]
-    public void RandomTurnsAndForks_AlwaysTakeWhatTheySaidAndNoMoreThanTheLimit(string name, bool onKernels)
+    [MemberData(nameof(CacheCases.OnEveryBackend), MemberType = typeof(CacheCases))]
+    public void RandomTurnsAndForks_AlwaysTakeWhatTheySaidAndNoMoreThanTheLimit(string name, string backend)
     {
         using var mode = inference_mode(true);
-        var stream = new KvStream(Shape, 2, 1500, seed: 3);
+        using var testBackend = TestBackend.Open(backend);
+        var stream = new KvStream(testBackend.On(Shape), 2, 1500, seed: 3);
         const long limit = 4 << 20;
         var pool = new KvPool(limit);
-        var factory = new KvCacheFactory(CacheCases.Named(name), stream.Shape, onKernels, pool);
+        var factory = testBackend.Factory(CacheCases.Named(name), stream.Shape, pool);
         var random = new Random(11);
         var caches = new List<IKvCache>();
         for (var i = 0; i < 120; i++)

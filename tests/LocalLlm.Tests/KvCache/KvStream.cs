@@ -55,7 +55,10 @@ internal sealed class KvStream
         };
     }
 
-    public KvShape Shape { get; }
+    private KvStream(KvStream other) =>
+        (q, k, v, Shape, QueryHeads, Tokens) = (other.q, other.k, other.v, other.Shape, other.QueryHeads, other.Tokens);
+
+    public KvShape Shape { get; private init; }
 
     public int QueryHeads { get; }
 
@@ -76,6 +79,9 @@ internal sealed class KvStream
     public Tensor Values(int layer, int start, int count) => Rows(v[layer], Shape.KvHeads, start, count);
 
     public Tensor Queries(int layer, int start, int count) => Rows(q[layer], QueryHeads, start, count);
+
+    /// <summary>The same numbers on another device.</summary>
+    public KvStream On(Device device) => new(this) { Shape = Shape with { Device = device } };
 
     /// <summary>Appends the next tokens without attention, in chunks of the given sizes.</summary>
     public void Append(IKvCache cache, params IEnumerable<int> chunks)
@@ -115,6 +121,8 @@ internal sealed class KvStream
             outputs[layer] = Floats(output);
         }
 
+        backend.Complete(batch);
+        batch.Slices[0].Fault.ShouldBeNull();
         cache.Commit(plan);
         return outputs;
     }

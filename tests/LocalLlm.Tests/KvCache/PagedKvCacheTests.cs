@@ -2,6 +2,7 @@ using CsCheck;
 using LocalLlm.Interop;
 using LocalLlm.KvCache;
 using LocalLlm.Quantization;
+using LocalLlm.Tests.Attention;
 using LocalLlm.Tests.KvCache.Policies;
 using static TorchSharp.torch;
 
@@ -46,13 +47,13 @@ public class PagedKvCacheTests
     }
 
     [Theory]
-    [MemberData(nameof(CacheCases.OnTorchAndKernels), MemberType = typeof(CacheCases))]
-    public void View_EveryLayer_HoldsWhatTheRuleSaysAsTheScalarCodecStoresIt(string name, bool onKernels)
+    [MemberData(nameof(CacheCases.OnEveryBackend), MemberType = typeof(CacheCases))]
+    public void View_EveryLayer_HoldsWhatTheRuleSaysAsTheScalarCodecStoresIt(string name, string backend)
     {
         const int tokens = 900;
-        var stream = new KvStream(Shape(layers: 3, headDim: 24), 2, tokens, seed: 4);
-        var options = CacheCases.Named(name);
-        using var cache = new KvCacheFactory(options, stream.Shape, onKernels).Create();
+        using var used = TestBackend.Open(backend);
+        var stream = new KvStream(used.On(Shape(layers: 3, headDim: 24)), 2, tokens, seed: 4);
+        using var cache = used.Factory(CacheCases.Named(name), stream.Shape).Create();
         var simulation = new ResidencySimulation(CacheCases.Named(name));
         foreach (var count in new[] { 70, 30, 1, 300, 1, 1, 97, 200, 200 })
         {
@@ -386,12 +387,12 @@ public class PagedKvCacheTests
         {
             for (var i = 0; i < pages.Codes.shape[0]; i++, page++)
             {
-                pages.Positions[i].data<int>().ToArray().ShouldBe(simulation.Pages[page]);
+                pages.Positions[i].cpu().data<int>().ToArray().ShouldBe(simulation.Pages[page]);
                 for (var head = 0; head < 2; head++)
                 {
                     var (codes, scales) = Quantized(pages.Layout, simulation.Pages[page], head);
-                    pages.Codes[i, head].bytes.SequenceEqual(codes).ShouldBeTrue();
-                    pages.Scales[i, head].bytes.SequenceEqual(scales).ShouldBeTrue();
+                    pages.Codes[i, head].cpu().bytes.SequenceEqual(codes).ShouldBeTrue();
+                    pages.Scales[i, head].cpu().bytes.SequenceEqual(scales).ShouldBeTrue();
                 }
             }
         }
@@ -404,9 +405,9 @@ public class PagedKvCacheTests
         for (var head = 0; head < 2; head++)
         {
             var (codes, scales) = Quantized(packed.Layout, [.. simulation.PackedValues.Order()], head);
-            packed.Codes[head].bytes.SequenceEqual(codes.AsSpan(packed.Layout.ValueOffset)).ShouldBeTrue();
+            packed.Codes[head].cpu().bytes.SequenceEqual(codes.AsSpan(packed.Layout.ValueOffset)).ShouldBeTrue();
             var firstScale = packed.Layout.ValueScaleIndex * packed.Layout.ScaleElementBytes;
-            packed.Scales[head].bytes.SequenceEqual(scales.AsSpan(firstScale)).ShouldBeTrue();
+            packed.Scales[head].cpu().bytes.SequenceEqual(scales.AsSpan(firstScale)).ShouldBeTrue();
         }
 
         (byte[] Codes, byte[] Scales) Quantized(PageLayout layout, int[] tokens, int head)

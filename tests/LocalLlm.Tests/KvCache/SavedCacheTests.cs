@@ -1,5 +1,6 @@
 using LocalLlm.Interop;
 using LocalLlm.KvCache;
+using LocalLlm.Tests.Attention;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.KvCache;
@@ -13,11 +14,12 @@ public class SavedCacheTests
     private static KvShape Shape(ScalarType type = ScalarType.Float32) => new(3, 2, 24, type, CPU);
 
     [Theory]
-    [MemberData(nameof(CacheCases.OnTorchAndKernels), MemberType = typeof(CacheCases))]
-    public void Load_WhatSaveWrote_GoesOnAsTheCacheDoes(string name, bool onKernels)
+    [MemberData(nameof(CacheCases.OnEveryBackend), MemberType = typeof(CacheCases))]
+    public void Load_WhatSaveWrote_GoesOnAsTheCacheDoes(string name, string backend)
     {
-        var stream = new KvStream(Shape(name.Length % 2 == 0 ? ScalarType.BFloat16 : ScalarType.Float32), 2, Tokens, seed: 3);
-        var factory = new KvCacheFactory(CacheCases.Named(name), stream.Shape, onKernels);
+        using var used = TestBackend.Open(backend);
+        var stream = new KvStream(used.On(Shape(name.Length % 2 == 0 ? ScalarType.BFloat16 : ScalarType.Float32)), 2, Tokens, seed: 3);
+        var factory = used.Factory(CacheCases.Named(name), stream.Shape);
         foreach (var length in new[] { 1, 31, PromptEnd, 400, 533 })
         {
             using var cache = Filled(factory, stream, length);

@@ -38,6 +38,31 @@ public sealed class ModelFaultTests
     }
 
     [Theory]
+    [InlineData(AttentionBackend.Torch)]
+    [InlineData(AttentionBackend.Cpu)]
+    [InlineData(AttentionBackend.Cuda)] // emulated
+    public async Task Numbers_OfOneSequenceGoWrong_EndItAloneAndNothingOfItIsKept(AttentionBackend backend)
+    {
+        using var model = new ModelLoop(backend, WeightType.Float32);
+        var prompts = Prompts(3).ConvertAll(p => p[..40]);
+        var expected = await AnswersAsync(model, KvCacheKind.LogQuant, prompts);
+        var spoiled = 0;
+        var options = new KvCacheOptions { Kind = KvCacheKind.LogQuant, Window = 32, RetainedConversations = 4 };
+        var (loop, pool) = model.Start(options, null, maxSequences: 4, prefillChunk: 64,
+            wrap: attention => new Faulty(attention, _ => { }, (layer, k, batch) =>
+            {
+                // One sequence's second token of an answer.
+                if (layer == 0 && spoiled == 0 && batch.Slices[^1] is { Count: 1, Plan.Position: 41 } slice && ++spoiled > 0)
+                    k.narrow(0, slice.Start, 1).fill_(float.NaN);
+            }));
+        var ended = await CompareAsync(model, loop, prompts, expected, "Layer 0: a key is NaN (token 41, KV head 0, channel 0");
+
+        (spoiled, ended).ShouldBe((1, 1));
+        loop.Dispose();
+        (pool.UsedBytes, pool.IdleBytes).ShouldBe((0, 0));
+    }
+
+    [Theory]
     [InlineData(KvCacheKind.StreamingQuant)]
     [InlineData(KvCacheKind.LogQuant)]
     [InlineData(KvCacheKind.Dense)]
@@ -169,12 +194,15 @@ public sealed class ModelFaultTests
     }
 
     /// <summary>A backend that fails where it is told to.</summary>
-    private sealed class Faulty(IAttentionBackend inner, Action<int> attending) : IAttentionBackend
+    private sealed class Faulty(IAttentionBackend inner, Action<int> attending, Action<int, Tensor, StepBatch>? spoil = null) : IAttentionBackend
     {
         public Tensor Attend(int layer, Tensor q, Tensor k, Tensor v, double scale, int? slidingWindow, StepBatch batch)
         {
             attending(layer);
+            spoil?.Invoke(layer, k, batch);
             return inner.Attend(layer, q, k, v, scale, slidingWindow, batch);
         }
+
+        public void Complete(StepBatch batch) => inner.Complete(batch);
     }
 }

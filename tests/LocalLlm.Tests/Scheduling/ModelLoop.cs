@@ -9,6 +9,7 @@ using LocalLlm.Models;
 using LocalLlm.Sampling;
 using LocalLlm.Scheduling;
 using LocalLlm.Sessions;
+using LocalLlm.Tests.Kernels.Cuda;
 using LocalLlm.Tests.Loading;
 using LocalLlm.Tests.Models;
 using LocalLlm.Tokenization;
@@ -27,6 +28,7 @@ internal sealed class ModelLoop : IDisposable
     private readonly WorkerTeam team = new(2);
     private readonly DecoderModel model;
     private readonly bool useKernels;
+    private readonly CudaQueue? queue;
 
     public ModelLoop(AttentionBackend backend, WeightType type, JsonObject? fields = null)
     {
@@ -42,7 +44,8 @@ internal sealed class ModelLoop : IDisposable
         Tokenizer = TextTokenizer.Load(writer.FolderPath);
         using var folder = ModelFolder.Open(writer.FolderPath);
         model = DecoderModel.Load(folder, CPU, type, team: team);
-        useKernels = backend != AttentionBackend.Torch;
+        useKernels = backend == AttentionBackend.Cpu;
+        queue = backend == AttentionBackend.Cuda ? new CudaQueue(new EmulatedLauncher(), CPU) : null;
     }
 
     public TextTokenizer Tokenizer { get; }
@@ -55,8 +58,8 @@ internal sealed class ModelLoop : IDisposable
         Func<IAttentionBackend, IAttentionBackend>? wrap = null, Action<long>? allocating = null)
     {
         var pool = new KvPool(memoryBytes, allocating);
-        var caches = new KvCacheFactory(cache, Shape, useKernels, pool);
-        IAttentionBackend attention = useKernels ? new CpuAttention(team) : new TorchAttention();
+        var caches = new KvCacheFactory(cache, Shape, useKernels, pool, queue);
+        IAttentionBackend attention = queue is not null ? new CudaAttention(queue) : useKernels ? new CpuAttention(team) : new TorchAttention();
         attention = wrap?.Invoke(attention) ?? attention;
         var loop = new EngineLoop(
             new EngineLoopOptions
@@ -116,6 +119,7 @@ internal sealed class ModelLoop : IDisposable
 
     public void Dispose()
     {
+        queue?.Dispose();
         model.Dispose();
         team.Dispose();
         writer.Dispose();

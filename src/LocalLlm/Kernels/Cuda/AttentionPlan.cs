@@ -48,10 +48,22 @@ internal sealed class AttentionPlan
     /// <summary>The specialisation for head_dim: 64, 128 or 256.</summary>
     public int BlockChannels => arguments.Layout.Channels switch { <= 64 => 64, <= 128 => 128, _ => 256 };
 
-    /// <summary>Blocks of decode_attention.</summary>
+    /// <summary>The kernel that attends.</summary>
+    public CudaKernel AttendKernel => new("decode_attention", BlockRows, BlockChannels);
+
+    /// <summary>Threads of a block of <see cref="AttendKernel"/>.</summary>
+    public static int AttendThreads => 128;
+
+    /// <summary>The kernel that merges the parts.</summary>
+    public static CudaKernel MergeKernel => new("merge_attention");
+
+    /// <summary>Threads of a block of <see cref="MergeKernel"/>.</summary>
+    public static int MergeThreads => 128;
+
+    /// <summary>Blocks of <see cref="AttendKernel"/>.</summary>
     public (int X, int Y, int Z) AttendGrid => (parts.Count, arguments.KvHeads, (Rows + BlockRows - 1) / BlockRows);
 
-    /// <summary>Blocks of merge_attention.</summary>
+    /// <summary>Blocks of <see cref="MergeKernel"/>.</summary>
     public (int X, int Y, int Z) MergeGrid => (Rows, arguments.KvHeads, sequences.Count);
 
     /// <summary>Adds a sequence. All have the same heads, type, scale and window.</summary>
@@ -61,7 +73,7 @@ internal sealed class AttentionPlan
         Require(queries);
         (arguments.KvHeads, arguments.Group, arguments.Type) = (queries.KvHeads, queries.Group, queries.Type);
         (arguments.Scale, arguments.Window) = (queries.Scale, queries.SlidingWindow);
-        var (firstPart, stateFloats) = (parts.Count, (long)queries.KvHeads * queries.Rows * (arguments.Layout.Channels + StateExtra));
+        var (firstPart, stateFloats) = (parts.Count, PartFloats(queries, arguments.Layout.Channels));
         foreach (ref readonly var run in sequenceRuns)
         {
             Require(run);
@@ -80,9 +92,20 @@ internal sealed class AttentionPlan
         Rows = Math.Max(Rows, queries.Rows);
     }
 
+    /// <summary>Floats of the states of a sequence.</summary>
+    public static long StateFloatsOf(in AttentionQueries queries, ReadOnlySpan<KvRun> sequenceRuns, PageLayout layout)
+    {
+        var parts = 0L;
+        foreach (ref readonly var run in sequenceRuns)
+            parts += (run.Tiles + PartTiles - 1) / PartTiles;
+        return parts * PartFloats(queries, layout.Channels);
+    }
+
     /// <summary>The kernels' arguments, once the arrays are in memory that they reach.</summary>
     public AttentionArguments Arguments(nint sequenceTable, nint runTable, nint partTable, nint states) =>
         arguments with { Sequences = sequenceTable, Runs = runTable, Parts = partTable, States = states };
+
+    private static long PartFloats(in AttentionQueries queries, int channels) => (long)queries.KvHeads * queries.Rows * (channels + StateExtra);
 
     private void Require(in AttentionQueries queries)
     {

@@ -1,3 +1,4 @@
+using LocalLlm.Kernels.Cuda;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
@@ -41,8 +42,8 @@ internal static unsafe partial class CudaStub
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static void Launch(byte* name, byte* code, int x, int y, int z, int threads, void* parameter) => EmulatedKernels.Launch(
-        Marshal.PtrToStringUTF8((nint)name)!, Macro(code, "ROWS"), Macro(code, "CHANNELS"), (x, y, z), (nint)parameter);
+    private static void Launch(byte* name, byte* code, int x, int y, int z, int threads, void* parameter) => EmulatedKernels.Run(
+        new CudaKernel(Marshal.PtrToStringUTF8((nint)name)!, Macro(code, "ROWS"), Macro(code, "CHANNELS")), (x, y, z), threads, parameter, isDescending: false);
 
     private static int Macro(byte* code, string name) =>
         MacroPattern().Matches(Marshal.PtrToStringUTF8((nint)code)!).Where(m => m.Groups[1].Value == name)

@@ -1,6 +1,7 @@
 using System.ComponentModel;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using System.Text;
 using LocalLlm.Kernels.Cuda;
 
 namespace LocalLlm.Tests.Kernels.Cuda;
@@ -15,13 +16,38 @@ internal static unsafe class EmulatedKernels
     private static readonly Lock Gate = new();
     private static readonly Lazy<(nint Library, string Reason)> Loaded = new(Load);
 
+    /// <summary>Runs a kernel on memory of this process.</summary>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="grid">Blocks.</param>
+    /// <param name="threads">Threads of a block.</param>
+    /// <param name="arguments">Its parameter.</param>
+    /// <param name="isDescending">Whether the last thread of a block runs first, or the first.</param>
+    public static void Run<T>(CudaKernel kernel, (int X, int Y, int Z) grid, int threads, in T arguments, bool isDescending)
+        where T : unmanaged
+    {
+        fixed (void* parameter = &arguments)
+            Run(kernel, grid, threads, parameter, isDescending);
+    }
+
+    /// <summary>Runs a kernel as a GPU's driver is asked to: its parameter lies at an address.</summary>
+    public static void Run(CudaKernel kernel, (int X, int Y, int Z) grid, int threads, void* parameter, bool isDescending)
+    {
+        var emulate = (delegate* unmanaged<byte*, int, int, void*, int, int, int, int, int, int>)Require("emulate");
+        fixed (byte* name = Encoding.ASCII.GetBytes(kernel.Name + '\0'))
+        {
+            lock (Gate)
+            {
+                emulate(name, kernel.Rows, kernel.Channels, parameter, grid.X, grid.Y, grid.Z, threads, isDescending ? 1 : 0)
+                    .ShouldBe(0, $"{kernel}: 1 is a barrier that not all threads reach, 2 an unknown kernel");
+            }
+        }
+    }
+
     /// <summary>Attends to the plan's sequences and merges their parts, on memory of this process.</summary>
     /// <param name="plan">The plan.</param>
     /// <param name="isDescending">Whether the last thread of a block runs first, or the first.</param>
     public static void Attend(AttentionPlan plan, bool isDescending)
     {
-        var attend = (delegate* unmanaged<AttentionArguments*, int, int, int, int, int, int, int>)Require("emulate_decode_attention");
-        var merge = (delegate* unmanaged<AttentionArguments*, int, int, int, int, int>)Require("emulate_merge_attention");
         var states = new float[plan.StateFloats];
         Array.Fill(states, float.NaN);
         fixed (DeviceSequence* sequences = plan.Sequences)
@@ -30,43 +56,14 @@ internal static unsafe class EmulatedKernels
         fixed (float* state = states)
         {
             var arguments = plan.Arguments((nint)sequences, (nint)runs, (nint)parts, (nint)state);
-            var order = isDescending ? 1 : 0;
-            lock (Gate)
-            {
-                var (x, y, z) = plan.AttendGrid;
-                attend(&arguments, plan.BlockRows, plan.BlockChannels, x, y, z, order).ShouldBe(0);
-                (x, y, z) = plan.MergeGrid;
-                merge(&arguments, x, y, z, order).ShouldBe(0);
-            }
-        }
-    }
-
-    /// <summary>Runs a kernel as a GPU's driver is asked to: its parameter lies at an address.</summary>
-    public static void Launch(string name, int rows, int channels, (int X, int Y, int Z) grid, nint parameter)
-    {
-        lock (Gate)
-        {
-            var result = name switch
-            {
-                "decode_attention" => ((delegate* unmanaged<nint, int, int, int, int, int, int, int>)Require("emulate_decode_attention"))(
-                    parameter, rows, channels, grid.X, grid.Y, grid.Z, 0),
-                "merge_attention" => ((delegate* unmanaged<nint, int, int, int, int, int>)Require("emulate_merge_attention"))(
-                    parameter, grid.X, grid.Y, grid.Z, 0),
-                "quantise_page" when grid.Z == 1 => ((delegate* unmanaged<nint, int, int, int, int>)Require("emulate_quantise_page"))(
-                    parameter, grid.X, grid.Y, 0),
-                _ => 2,
-            };
-            result.ShouldBe(0);
+            Run(plan.AttendKernel, plan.AttendGrid, AttentionPlan.AttendThreads, arguments, isDescending);
+            Run(AttentionPlan.MergeKernel, plan.MergeGrid, AttentionPlan.MergeThreads, arguments, isDescending);
         }
     }
 
     /// <summary>Quantises the pages of some heads, in memory of this process.</summary>
-    public static void Quantise(QuantiseArguments arguments, int heads, bool isDescending)
-    {
-        var quantise = (delegate* unmanaged<QuantiseArguments*, int, int, int, int>)Require("emulate_quantise_page");
-        lock (Gate)
-            quantise(&arguments, arguments.Blocks, heads, isDescending ? 1 : 0).ShouldBe(0);
-    }
+    public static void Quantise(QuantiseArguments arguments, int heads, bool isDescending) =>
+        Run(new CudaKernel("quantise_page"), (arguments.Blocks, heads, 1), QuantiseArguments.BlockGroups, arguments, isDescending);
 
     /// <summary>A function of the library; skips the calling test where there is no compiler.</summary>
     public static nint Require(string function)

@@ -45,7 +45,7 @@ public class KernelCompilerTests
     [Fact]
     public void Options_PagesOnly_ForbidFusedMultiplyAdds()
     {
-        KernelCompiler.Options(new CudaKernel("quantise_page"), Target).ShouldBe(["--gpu-architecture=sm_80", "--std=c++17", "--fmad=false"]);
+        KernelCompiler.Options(new CudaKernel("append_rows"), new CudaKernel("remove_rows"), new CudaKernel("deal_values"), new CudaKernel("quantise_page"), Target).ShouldBe(["--gpu-architecture=sm_80", "--std=c++17", "--fmad=false"]);
         KernelCompiler.Options(Kernel, new KernelTarget(90, IsPtx: true)).ShouldBe(
             ["--gpu-architecture=compute_90", "--std=c++17", "-DROWS=4", "-DCHANNELS=128"]);
     }

@@ -19,8 +19,8 @@ internal sealed class LaunchedDevice(IKernelLauncher launcher, Func<int, ITestMe
         using var states = Allocate(checked((int)plan.StateFloats * sizeof(float)));
         states.Span.Fill(0xFF); // NaN
         var arguments = plan.Arguments(sequences.Address, runs.Address, parts.Address, states.Address);
-        launcher.Launch(new CudaKernel("decode_attention", plan.BlockRows, plan.BlockChannels), plan.AttendGrid, 128, arguments);
-        launcher.Launch(new CudaKernel("merge_attention"), plan.MergeGrid, 128, arguments);
+        launcher.Launch(plan.AttendKernel, plan.AttendGrid, AttentionPlan.AttendThreads, arguments);
+        launcher.Launch(AttentionPlan.MergeKernel, plan.MergeGrid, AttentionPlan.MergeThreads, arguments);
         wait();
     }
 

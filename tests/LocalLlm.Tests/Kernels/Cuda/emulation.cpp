@@ -70,36 +70,39 @@ namespace r8c256 {
 }
 #include "merge_attention.cu"
 #include "quantise_page.cu"
+#include "append_rows.cu"
+#include "remove_rows.cu"
+#include "deal_values.cu"
+
+typedef void (*Kernel)(const void* args);
+
+template <typename T, void (*KERNEL_OF)(T)> static void call(const void* args) { KERNEL_OF(*(const T*)args); }
+
+struct Specialisation
+{
+    const char* name;
+    int rows, channels;
+    Kernel kernel;
+};
+
+#define ATTEND(rows, channels) { "decode_attention", rows, channels, call<AttentionArguments, r##rows##c##channels::decode_attention> }
+static const Specialisation specialisations[] = {
+    ATTEND(1, 64), ATTEND(1, 128), ATTEND(1, 256), ATTEND(2, 64), ATTEND(2, 128), ATTEND(2, 256),
+    ATTEND(4, 64), ATTEND(4, 128), ATTEND(4, 256), ATTEND(8, 64), ATTEND(8, 128), ATTEND(8, 256),
+    { "merge_attention", 0, 0, call<AttentionArguments, merge_attention> },
+    { "quantise_page", 0, 0, call<QuantiseArguments, quantise_page> },
+    { "append_rows", 0, 0, call<AppendArguments, append_rows> },
+    { "remove_rows", 0, 0, call<RemoveArguments, remove_rows> },
+    { "deal_values", 0, 0, call<DealArguments, deal_values> },
+};
 
 // 0: done; 1: threads wait for others for ever; 2: no such kernel.
-extern "C" int emulate_decode_attention(const AttentionArguments* args, int rows, int channels, int x, int y, int z, int descending)
+extern "C" int emulate(const char* name, int rows, int channels, const void* args, int x, int y, int z, int threads, int descending)
 {
-    void (*kernel)(AttentionArguments) = nullptr;
-    switch (rows * 1000 + channels)
+    for (const Specialisation& s : specialisations)
     {
-        case 1064: kernel = r1c64::decode_attention; break;
-        case 1128: kernel = r1c128::decode_attention; break;
-        case 1256: kernel = r1c256::decode_attention; break;
-        case 2064: kernel = r2c64::decode_attention; break;
-        case 2128: kernel = r2c128::decode_attention; break;
-        case 2256: kernel = r2c256::decode_attention; break;
-        case 4064: kernel = r4c64::decode_attention; break;
-        case 4128: kernel = r4c128::decode_attention; break;
-        case 4256: kernel = r4c256::decode_attention; break;
-        case 8064: kernel = r8c64::decode_attention; break;
-        case 8128: kernel = r8c128::decode_attention; break;
-        case 8256: kernel = r8c256::decode_attention; break;
-        default: return 2;
+        if (!strcmp(s.name, name) && s.rows == rows && s.channels == channels)
+            return emulation::run_grid(x, y, z, threads, descending != 0, [=] { s.kernel(args); }) ? 0 : 1;
     }
-    return emulation::run_grid(x, y, z, 128, descending != 0, [=] { kernel(*args); }) ? 0 : 1;
-}
-
-extern "C" int emulate_merge_attention(const AttentionArguments* args, int x, int y, int z, int descending)
-{
-    return emulation::run_grid(x, y, z, 128, descending != 0, [=] { merge_attention(*args); }) ? 0 : 1;
-}
-
-extern "C" int emulate_quantise_page(const QuantiseArguments* args, int x, int y, int descending)
-{
-    return emulation::run_grid(x, y, 1, WARP, descending != 0, [=] { quantise_page(*args); }) ? 0 : 1;
+    return 2;
 }

@@ -2,7 +2,9 @@
 // they do on
 // a GPU. A fiber runs until its next barrier; fibers run in ascending or in descending order, so that a missing barrier shows in one of the two.
 #pragma once
+#undef _FORTIFY_SOURCE // its longjmp knows one stack only
 #include <math.h>
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
@@ -23,27 +25,48 @@ namespace emulation
 
     struct Fiber
     {
-        ucontext_t context;
+        ucontext_t context; // where it starts; from then on jumps change fibers, which unlike swapcontext ask the system for nothing
+        jmp_buf registers;
         std::vector<char> stack;
         Wait wait;
     };
 
-    static std::vector<Fiber> fibers;
-    static ucontext_t scheduler;
+    static Fiber fibers[1024]; // they live on, block after block
+    static jmp_buf scheduler;
     static std::function<void()> body;
     static int thread, block[3];
     static unsigned exchanged[1024];
 
-    static void stop_at(Wait wait)
+    __attribute__((noinline)) static void stop_at(Wait wait)
     {
         fibers[thread].wait = wait;
-        swapcontext(&fibers[thread].context, &scheduler);
+        if (_setjmp(fibers[thread].registers) == 0)
+            _longjmp(scheduler, 1);
     }
 
     static void enter()
     {
-        body();
-        stop_at(ENDED);
+        for (;;)
+        {
+            body();
+            stop_at(ENDED);
+        }
+    }
+
+    __attribute__((noinline)) static void run_fiber()
+    {
+        if (_setjmp(scheduler) != 0)
+            return;
+        Fiber& fiber = fibers[thread];
+        if (!fiber.stack.empty())
+            _longjmp(fiber.registers, 1);
+        fiber.stack.resize(128 * 1024);
+        getcontext(&fiber.context);
+        fiber.context.uc_stack.ss_sp = fiber.stack.data();
+        fiber.context.uc_stack.ss_size = fiber.stack.size();
+        fiber.context.uc_link = nullptr;
+        makecontext(&fiber.context, enter, 0);
+        setcontext(&fiber.context);
     }
 
     // All fibers of [first, last) that have not ended wait at `wait`: they run on.
@@ -67,17 +90,8 @@ namespace emulation
     // False if some threads wait for others that never come.
     static bool run_block(int threads, bool descending)
     {
-        fibers.resize(threads);
-        for (auto& fiber : fibers)
-        {
-            fiber.stack.resize(128 * 1024);
-            getcontext(&fiber.context);
-            fiber.context.uc_stack.ss_sp = fiber.stack.data();
-            fiber.context.uc_stack.ss_size = fiber.stack.size();
-            fiber.context.uc_link = nullptr;
-            fiber.wait = RUNS;
-            makecontext(&fiber.context, enter, 0);
-        }
+        for (int i = 0; i < threads; i++)
+            fibers[i].wait = RUNS;
         for (;;)
         {
             bool all_ended = true, is_any = false;
@@ -85,7 +99,7 @@ namespace emulation
             {
                 thread = descending ? threads - 1 - i : i;
                 if (fibers[thread].wait == RUNS)
-                    swapcontext(&scheduler, &fibers[thread].context);
+                    run_fiber();
                 all_ended &= fibers[thread].wait == ENDED;
             }
             if (all_ended)
