@@ -1,6 +1,7 @@
 // The kernels' sources, once for every specialisation, as functions of a library that the tests load.
 #include "emulation.h"
 #include "attention.cuh"
+#include "mma.cuh"
 
 #define ROWS 1
 #define CHANNELS 64
@@ -68,6 +69,73 @@ namespace r8c128 {
 namespace r8c256 {
 #include "decode_attention.cu"
 }
+#undef ROWS
+#undef CHANNELS
+#undef THREADS
+#undef GROUPS
+#define ROWS 8
+#define CHANNELS 64
+namespace t8c64 {
+#include "tile_attention.cu"
+}
+#undef ROWS
+#undef CHANNELS
+#define ROWS 8
+#define CHANNELS 128
+namespace t8c128 {
+#include "tile_attention.cu"
+}
+#undef ROWS
+#undef CHANNELS
+#define ROWS 8
+#define CHANNELS 256
+namespace t8c256 {
+#include "tile_attention.cu"
+}
+#undef ROWS
+#undef CHANNELS
+#define ROWS 16
+#define CHANNELS 64
+namespace t16c64 {
+#include "tile_attention.cu"
+}
+#undef ROWS
+#undef CHANNELS
+#define ROWS 16
+#define CHANNELS 128
+namespace t16c128 {
+#include "tile_attention.cu"
+}
+#undef ROWS
+#undef CHANNELS
+#define ROWS 16
+#define CHANNELS 256
+namespace t16c256 {
+#include "tile_attention.cu"
+}
+#undef ROWS
+#undef CHANNELS
+#define ROWS 64
+#define CHANNELS 64
+namespace t64c64 {
+#include "tile_attention.cu"
+}
+#undef ROWS
+#undef CHANNELS
+#define ROWS 64
+#define CHANNELS 128
+namespace t64c128 {
+#include "tile_attention.cu"
+}
+#undef ROWS
+#undef CHANNELS
+#define ROWS 32
+#define CHANNELS 256
+namespace t32c256 {
+#include "tile_attention.cu"
+}
+#undef ROWS
+#undef CHANNELS
 #include "merge_attention.cu"
 #include "quantise_page.cu"
 
@@ -89,6 +157,25 @@ extern "C" int emulate_decode_attention(const AttentionArguments* args, int rows
         case 8064: kernel = r8c64::decode_attention; break;
         case 8128: kernel = r8c128::decode_attention; break;
         case 8256: kernel = r8c256::decode_attention; break;
+        default: return 2;
+    }
+    return emulation::run_grid(x, y, z, 128, descending != 0, [=] { kernel(*args); }) ? 0 : 1;
+}
+
+extern "C" int emulate_tile_attention(const AttentionArguments* args, int rows, int channels, int x, int y, int z, int descending)
+{
+    void (*kernel)(AttentionArguments) = nullptr;
+    switch (rows * 1000 + channels)
+    {
+        case 8064: kernel = t8c64::tile_attention; break;
+        case 8128: kernel = t8c128::tile_attention; break;
+        case 8256: kernel = t8c256::tile_attention; break;
+        case 16064: kernel = t16c64::tile_attention; break;
+        case 16128: kernel = t16c128::tile_attention; break;
+        case 16256: kernel = t16c256::tile_attention; break;
+        case 64064: kernel = t64c64::tile_attention; break;
+        case 64128: kernel = t64c128::tile_attention; break;
+        case 32256: kernel = t32c256::tile_attention; break;
         default: return 2;
     }
     return emulation::run_grid(x, y, z, 128, descending != 0, [=] { kernel(*args); }) ? 0 : 1;
