@@ -498,7 +498,7 @@ __device__ __forceinline__ void attend_part(const AttentionArguments& args, cons
     int turn = THREAD / 32 % TOKEN_WARPS, left = part.tiles, tile = part.first_tile;
     for (const Run* run = args.runs + part.run; left > 0; run++, tile = 0)
     {
-        int tiles = lesser(left, (run->tokens + run->tile_tokens - 1) / run->tile_tokens - tile);
+        int tiles = lesser(left, run_tiles(*run) - tile);
         int end = lesser(run->tokens, (tile + tiles) * run->tile_tokens), step = unit_tokens(args.layout, *run);
         for (int first = tile * run->tile_tokens; first < end; first += step, turn++)
         {

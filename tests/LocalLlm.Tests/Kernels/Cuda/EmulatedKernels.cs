@@ -1,6 +1,7 @@
 using System.ComponentModel;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using LocalLlm.Kernels.Cpu;
 using LocalLlm.Kernels.Cuda;
 
 namespace LocalLlm.Tests.Kernels.Cuda;
@@ -18,9 +19,9 @@ internal static unsafe class EmulatedKernels
     /// <summary>Attends to the plan's sequences and merges their parts, on memory of this process.</summary>
     /// <param name="plan">The plan.</param>
     /// <param name="isDescending">Whether the last thread of a block runs first, or the first.</param>
-    public static void Attend(AttentionPlan plan, bool isDescending)
+    /// <param name="outputType">The type of the outputs, where it is not the queries'.</param>
+    public static void Attend(AttentionPlan plan, bool isDescending, NumberType? outputType = null)
     {
-        var attend = (delegate* unmanaged<AttentionArguments*, int, int, int, int, int, int, int>)Require("emulate_decode_attention");
         var merge = (delegate* unmanaged<AttentionArguments*, int, int, int, int, int>)Require("emulate_merge_attention");
         var states = new float[plan.StateFloats];
         Array.Fill(states, float.NaN);
@@ -33,10 +34,15 @@ internal static unsafe class EmulatedKernels
             var order = isDescending ? 1 : 0;
             lock (Gate)
             {
-                var (x, y, z) = plan.AttendGrid;
-                attend(&arguments, plan.BlockRows, plan.BlockChannels, x, y, z, order).ShouldBe(0);
-                (x, y, z) = plan.MergeGrid;
-                merge(&arguments, x, y, z, order).ShouldBe(0);
+                foreach (var (kernel, (x, y, z)) in plan.Attends)
+                {
+                    var attend = (delegate* unmanaged<AttentionArguments*, int, int, int, int, int, int, int>)Require($"emulate_{kernel.Name}");
+                    attend(&arguments, kernel.Rows, kernel.Channels, x, y, z, order).ShouldBe(0);
+                }
+
+                arguments.Type = outputType ?? arguments.Type;
+                var grid = plan.Merge.Grid;
+                merge(&arguments, grid.X, grid.Y, grid.Z, order).ShouldBe(0);
             }
         }
     }
