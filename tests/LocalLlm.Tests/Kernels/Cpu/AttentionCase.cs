@@ -100,6 +100,9 @@ internal sealed unsafe class AttentionCase : IDisposable
     /// <summary>Fills the outputs with NaN, so that what is not written is noticed.</summary>
     public void ClearOutputs() => new Span<byte>((void*)outputs, queryNumbers.Length * ElementBytes(OutputType)).Fill(0xFF);
 
+    /// <summary>The outputs as they lie in memory.</summary>
+    public byte[] OutputBytes() => new Span<byte>((void*)outputs, queryNumbers.Length * ElementBytes(OutputType)).ToArray();
+
     public void Compare(double tolerance, int slidingWindow = int.MaxValue)
     {
         var headDim = Layout.HeadDim;

@@ -138,7 +138,7 @@ public abstract class AttentionGridTests
     }
 
     // In both orders of the threads: a missing barrier shows in one of them.
-    private void Check(AttentionCase test, int slidingWindow = int.MaxValue)
+    private protected void Check(AttentionCase test, int slidingWindow = int.MaxValue)
     {
         var plan = new AttentionPlan(test.Layout);
         plan.Add(test.Request(slidingWindow), [.. test.Runs]);
