@@ -16,8 +16,7 @@ namespace LocalLlm.Attention;
 /// </summary>
 /// <param name="queue">Where the work goes, the same as of the caches; borrowed.</param>
 /// <param name="mostStateBytes">
-/// The most bytes of the parts' states, where one query's do not need more: a segment with more is attended to in pieces.
-/// Numbers do not depend on it.
+/// The most bytes of the parts' states where one sequence's are not more: the sequences that go beyond take further launches. Numbers do not depend on it.
 /// </param>
 internal sealed class CudaAttention(CudaQueue queue, long mostStateBytes = 256L << 20) : IAttentionBackend
 {
@@ -99,19 +98,14 @@ internal sealed class CudaAttention(CudaQueue queue, long mostStateBytes = 256L 
         foreach (var segment in segments)
         {
             var segmentRuns = CollectionsMarshal.AsSpan(runs).Slice(segment.FirstRun, segment.Runs);
-            var queryBytes = AttentionPlan.StateFloatsOf(segment.Queries with { Count = 1 }, segmentRuns, layout) * sizeof(float);
-            var most = (int)Math.Clamp(mostStateBytes / queryBytes, 1, segment.Queries.Count);
-            for (var start = 0; start < segment.Queries.Count; start += most)
+            var stateBytes = AttentionPlan.StateFloatsOf(segment.Queries, segmentRuns, layout) * sizeof(float);
+            if (plan.Sequences.Length > 0 && (plan.StateFloats * sizeof(float)) + stateBytes > mostStateBytes)
             {
-                var count = Math.Min(most, segment.Queries.Count - start);
-                if (plan.Sequences.Length > 0 && (plan.StateFloats * sizeof(float)) + (count * queryBytes) > mostStateBytes)
-                {
-                    Launch(plan);
-                    plan = new AttentionPlan(layout);
-                }
-
-                plan.Add(segment.Part(start, count), segmentRuns);
+                Launch(plan);
+                plan = new AttentionPlan(layout);
             }
+
+            plan.Add(segment.Queries, segmentRuns);
         }
 
         if (segments.Count > 0)
@@ -130,22 +124,13 @@ internal sealed class CudaAttention(CudaQueue queue, long mostStateBytes = 256L 
         var address = queue.Tables.Take(table.WrittenCount);
         queue.Launcher.Upload(address, table.WrittenSpan);
         var arguments = plan.Arguments(address, address + runStart, address + partStart, queue.States.Take(plan.StateFloats * sizeof(float)));
-        queue.Launch(plan.AttendKernel, plan.AttendGrid, AttentionPlan.AttendThreads, arguments);
-        queue.Launch(AttentionPlan.MergeKernel, plan.MergeGrid, AttentionPlan.MergeThreads, arguments);
+        foreach (var attend in plan.Attends)
+            queue.Launch(attend.Kernel, attend.Grid, AttentionPlan.Threads, arguments);
+        queue.Launch(plan.Merge.Kernel, plan.Merge.Grid, AttentionPlan.Threads, arguments);
     }
 
     private static bool IsInRound(StepSlice slice, int round) => round < slice.Plan.Segments.Count && slice.Fault is null;
 
     /// <summary>A slice's queries of a round, and which of the round's runs they see.</summary>
-    private readonly record struct Segment(AttentionQueries Queries, int FirstRun, int Runs)
-    {
-        /// <summary>Some of the queries.</summary>
-        public AttentionQueries Part(int start, int count) => Queries with
-        {
-            Count = count,
-            Position = Queries.Position + start,
-            Queries = Queries.Queries + (start * Queries.QueryTokenBytes),
-            Outputs = Queries.Outputs + (start * (nint)Queries.KvHeads * Queries.Group * Queries.HeadDim * Queries.ElementBytes),
-        };
-    }
+    private readonly record struct Segment(AttentionQueries Queries, int FirstRun, int Runs);
 }

@@ -48,8 +48,9 @@ internal sealed class GpuSequences : IDisposable
 
     public void Attend()
     {
-        launcher.Launch(new CudaKernel("decode_attention", plan.BlockRows, plan.BlockChannels), plan.AttendGrid, 128, arguments);
-        launcher.Launch(new CudaKernel("merge_attention"), plan.MergeGrid, 128, arguments);
+        foreach (var attend in plan.Attends)
+            launcher.Launch(attend.Kernel, attend.Grid, AttentionPlan.Threads, arguments);
+        launcher.Launch(plan.Merge.Kernel, plan.Merge.Grid, AttentionPlan.Threads, arguments);
     }
 
     public void Dispose() => owned.ForEach(t => t.Dispose());

@@ -4,7 +4,7 @@ using LocalLlm.Quantization;
 
 namespace LocalLlm.Kernels.Cuda;
 
-/// <summary>What decode_attention and merge_attention are told; mirrors attention.cuh. Addresses are of the device's memory.</summary>
+/// <summary>What the kernels of attention are told; mirrors attention.cuh. Addresses are of the device's memory.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct AttentionArguments
 {
@@ -163,11 +163,11 @@ internal readonly struct DeviceSequence(in AttentionQueries queries, int firstPa
     public readonly int Parts = parts;
 }
 
-/// <summary>Tiles of one run that one block attends to.</summary>
+/// <summary>Tiles that one block attends to: of one run, and of those after it where they do not end there.</summary>
 /// <param name="State">The first float of its states, [Hkv][rows][D' + 2].</param>
 /// <param name="Sequence">Index of the sequence.</param>
-/// <param name="Run">Index of the run.</param>
-/// <param name="FirstTile">First tile of the run.</param>
+/// <param name="Run">Index of the first run.</param>
+/// <param name="FirstTile">First tile of that run.</param>
 /// <param name="Tiles">Tiles.</param>
 [StructLayout(LayoutKind.Sequential)]
 internal readonly record struct DevicePart(long State, int Sequence, int Run, int FirstTile, int Tiles);

@@ -1,27 +1,36 @@
+using System.Numerics;
 using LocalLlm.Kernels.Cpu;
 using LocalLlm.Quantization;
 
 namespace LocalLlm.Kernels.Cuda;
 
 /// <summary>
-/// The attention of one layer over a batch of ragged sequences, cut into parts for the blocks of a GPU. A part is some tiles of one run; where
-/// parts end
-/// follows from the sequence alone, so that its numbers do not depend on its neighbours.
+/// The attention of one layer over a batch of ragged sequences, cut into parts for the blocks of a GPU, and the kernels that attend. A part is
+/// some tiles of one run and of those after it; where parts end and which kernel attends follow from the sequence alone, so that its numbers do not
+/// depend on its neighbours.
 /// </summary>
 internal sealed class AttentionPlan
 {
-    /// <summary>
-    /// Tiles of a part: enough work for a block to pay for its state, few enough that one long sequence fills a GPU. A block of pages is two parts.
-    /// </summary>
-    public const int PartTiles = 8;
+    /// <summary>Threads of a block, of all kernels of attention.</summary>
+    public const int Threads = 128;
+
+    /// <summary>Tiles of a part at least: enough work for a block to pay for its state.</summary>
+    public const int LeastPartTiles = 8;
+
+    /// <summary>Blocks of a sequence and KV head at most, where parts can be made longer: enough to fill a GPU, with few states to write and join.</summary>
+    public const int MostBlocks = 128;
 
     /// <summary>Floats of a state's row beside its channels: the sum of its probabilities and its highest score.</summary>
     private const int StateExtra = 2;
 
+    private const int Alignment = 16;
+
     private readonly List<DeviceSequence> sequences = [];
     private readonly List<DeviceRun> runs = [];
     private readonly List<DevicePart> parts = [];
+    private readonly SortedDictionary<int, int> rows = []; // of the kernels' blocks: query rows of the longest sequence that they attend for
     private AttentionArguments arguments;
+    private bool isTiled;
 
     /// <summary>Starts a plan.</summary>
     /// <param name="layout">The layout of the layer's pages, which holds head_dim also where there are none.</param>
@@ -39,32 +48,36 @@ internal sealed class AttentionPlan
     /// <summary>Floats of all states.</summary>
     public long StateFloats { get; private set; }
 
-    /// <summary>Query rows of a KV head of the longest sequence.</summary>
-    public int Rows { get; private set; }
+    /// <summary>
+    /// The kernels that attend, in any order, before <see cref="Merge"/>. Each gets all parts: a block of tile_attention whose sequence has rows for
+    /// another specialisation ends at once.
+    /// </summary>
+    public IReadOnlyList<KernelLaunch> Attends
+    {
+        get
+        {
+            if (isTiled)
+                return [.. rows.Select(r => Launch("tile_attention", r.Key, r.Value))];
+            var longest = rows.Values.DefaultIfEmpty().Max();
+            return [Launch("decode_attention", longest switch { <= 2 => longest, <= 4 => 4, _ => 8 }, longest)];
+        }
+    }
 
-    /// <summary>Query rows of a block: 1, 2, 4 or 8.</summary>
-    public int BlockRows => Rows switch { 1 => 1, 2 => 2, <= 4 => 4, _ => 8 };
+    /// <summary>The kernel that joins the parts.</summary>
+    public KernelLaunch Merge =>
+        new(new CudaKernel("merge_attention"), (rows.Values.DefaultIfEmpty().Max(), arguments.KvHeads, sequences.Count));
 
     /// <summary>The specialisation for head_dim: 64, 128 or 256.</summary>
-    public int BlockChannels => arguments.Layout.Channels switch { <= 64 => 64, <= 128 => 128, _ => 256 };
+    private int BlockChannels => arguments.Layout.Channels switch { <= 64 => 64, <= 128 => 128, _ => 256 };
 
-    /// <summary>The kernel that attends.</summary>
-    public CudaKernel AttendKernel => new("decode_attention", BlockRows, BlockChannels);
-
-    /// <summary>Threads of a block of <see cref="AttendKernel"/>.</summary>
-    public static int AttendThreads => 128;
-
-    /// <summary>The kernel that merges the parts.</summary>
-    public static CudaKernel MergeKernel => new("merge_attention");
-
-    /// <summary>Threads of a block of <see cref="MergeKernel"/>.</summary>
-    public static int MergeThreads => 128;
-
-    /// <summary>Blocks of <see cref="AttendKernel"/>.</summary>
-    public (int X, int Y, int Z) AttendGrid => (parts.Count, arguments.KvHeads, (Rows + BlockRows - 1) / BlockRows);
-
-    /// <summary>Blocks of <see cref="MergeKernel"/>.</summary>
-    public (int X, int Y, int Z) MergeGrid => (Rows, arguments.KvHeads, sequences.Count);
+    /// <summary>Tiles of a sequence's parts: a power of two, so long that they and the blocks of query rows are no more than <see cref="MostBlocks"/>.</summary>
+    /// <param name="tiles">Tiles of all runs of the sequence.</param>
+    /// <param name="rowBlocks">Blocks of its query rows.</param>
+    public static int PartTiles(int tiles, int rowBlocks)
+    {
+        var mostParts = Math.Max(1, MostBlocks / rowBlocks);
+        return Math.Max(LeastPartTiles, (int)BitOperations.RoundUpToPowerOf2((uint)((tiles + mostParts - 1) / mostParts)));
+    }
 
     /// <summary>Adds a sequence. All have the same heads, type, scale and window.</summary>
     /// <exception cref="ArgumentException">There is no token, the shapes differ or no kernel takes them.</exception>
@@ -73,39 +86,68 @@ internal sealed class AttentionPlan
         Require(queries);
         (arguments.KvHeads, arguments.Group, arguments.Type) = (queries.KvHeads, queries.Group, queries.Type);
         (arguments.Scale, arguments.Window) = (queries.Scale, queries.SlidingWindow);
-        var (firstPart, stateFloats) = (parts.Count, PartFloats(queries, arguments.Layout.Channels));
-        foreach (ref readonly var run in sequenceRuns)
+        isTiled = queries.Type != NumberType.Float32;
+        var tiles = 0;
+        foreach (ref readonly var source in sequenceRuns)
         {
-            Require(run);
-            for (var tile = 0; tile < run.Tiles; tile += PartTiles)
-            {
-                parts.Add(new DevicePart(StateFloats, sequences.Count, runs.Count, tile, Math.Min(PartTiles, run.Tiles - tile)));
-                StateFloats += stateFloats;
-            }
-
-            runs.Add(new DeviceRun(run));
+            Require(source);
+            tiles += source.Tiles;
         }
 
-        if (parts.Count == firstPart)
+        if (tiles == 0)
             throw new ArgumentException("A sequence has no token to attend to.", nameof(sequenceRuns));
+
+        var blockRows = BlockRows(queries, arguments.Layout.Channels);
+        var partTiles = PartTilesOf(queries, tiles, arguments.Layout.Channels);
+        var (firstPart, stateFloats) = (parts.Count, PartFloats(queries, arguments.Layout.Channels));
+        var (run, tile) = (0, 0);
+        for (var first = 0; first < tiles; first += partTiles)
+        {
+            for (; tile >= sequenceRuns[run].Tiles; run++)
+                tile -= sequenceRuns[run].Tiles;
+            parts.Add(new DevicePart(StateFloats, sequences.Count, runs.Count + run, tile, Math.Min(partTiles, tiles - first)));
+            StateFloats += stateFloats;
+            tile += partTiles;
+        }
+
+        foreach (ref readonly var source in sequenceRuns)
+            runs.Add(new DeviceRun(source));
         sequences.Add(new DeviceSequence(queries, firstPart, parts.Count - firstPart));
-        Rows = Math.Max(Rows, queries.Rows);
+        rows[blockRows] = Math.Max(rows.GetValueOrDefault(blockRows), queries.Rows);
     }
 
-    /// <summary>Floats of the states of a sequence.</summary>
+    /// <summary>Floats of the states that a sequence would add.</summary>
     public static long StateFloatsOf(in AttentionQueries queries, ReadOnlySpan<KvRun> sequenceRuns, PageLayout layout)
     {
-        var parts = 0L;
+        var tiles = 0;
         foreach (ref readonly var run in sequenceRuns)
-            parts += (run.Tiles + PartTiles - 1) / PartTiles;
-        return parts * PartFloats(queries, layout.Channels);
+            tiles += run.Tiles;
+        var partTiles = PartTilesOf(queries, tiles, layout.Channels);
+        return (tiles + partTiles - 1) / partTiles * PartFloats(queries, layout.Channels);
     }
 
     /// <summary>The kernels' arguments, once the arrays are in memory that they reach.</summary>
     public AttentionArguments Arguments(nint sequenceTable, nint runTable, nint partTable, nint states) =>
         arguments with { Sequences = sequenceTable, Runs = runTable, Parts = partTable, States = states };
 
+    private KernelLaunch Launch(string kernel, int blockRows, int longest) =>
+        new(new CudaKernel(kernel, blockRows, BlockChannels), (parts.Count, arguments.KvHeads, (longest + blockRows - 1) / blockRows));
+
+    private static int PartTilesOf(in AttentionQueries queries, int tiles, int channels)
+    {
+        var blockRows = BlockRows(queries, channels);
+        return PartTiles(tiles, (queries.Rows + blockRows - 1) / blockRows);
+    }
+
     private static long PartFloats(in AttentionQueries queries, int channels) => (long)queries.KvHeads * queries.Rows * (channels + StateExtra);
+
+    // Query rows of a block. decode_attention gives every row the same numbers however many a block has.
+    private static int BlockRows(in AttentionQueries queries, int channels)
+    {
+        if (queries.Type == NumberType.Float32)
+            return 8;
+        return queries.Rows switch { <= 8 => 8, <= 16 => 16, _ => channels > 128 ? 32 : 64 };
+    }
 
     private void Require(in AttentionQueries queries)
     {
@@ -137,6 +179,24 @@ internal sealed class AttentionPlan
         {
             throw new ArgumentException(
                 $"Packed tokens are whole pages of {arguments.Layout.Tokens}; got {run.Tokens} in tiles of {run.TileTokens}.", nameof(run));
+        }
+
+        if (!isTiled || run.Tokens == 0)
+            return;
+        Require(run.Keys);
+        Require(run.Values);
+    }
+
+    // tile_attention reads 16 bytes at a time, and multiplies rows with queries of the same type.
+    private void Require(in KvSource source)
+    {
+        if (!source.IsPacked && source.Type != arguments.Type)
+            throw new ArgumentException($"Rows have the queries' type, {arguments.Type}; got {source.Type}.", nameof(source));
+        if ((source.Data | source.HeadBytes | source.StepBytes) % Alignment != 0)
+        {
+            throw new ArgumentException(
+                $"Pages and rows begin at multiples of {Alignment} bytes; got address {source.Data}, steps {source.HeadBytes} and {source.StepBytes}.",
+                nameof(source));
         }
     }
 }

@@ -29,7 +29,7 @@ struct Sequence
     int first_part, parts;
 };
 
-// Tiles of one run that one block attends to. Its state begins at float `state`: [Hkv][count·group][D' + 2].
+// Tiles that one block attends to: of one run, and of those after it where they do not end there. Its state begins at float `state`: [Hkv][count·group][D' + 2].
 struct Part
 {
     i64 state;
@@ -49,3 +49,5 @@ struct AttentionArguments
 
 // A state's row: D' sums of probability · value, the sum of the probabilities, and the highest score in units of log2.
 #define STATE_EXTRA 2
+
+__device__ __forceinline__ int run_tiles(const Run& run) { return (run.tokens + run.tile_tokens - 1) / run.tile_tokens; }

@@ -1,4 +1,5 @@
 // Attention of all query heads of one KV head to one part of a sequence: online softmax over tiles (arXiv 1805.02867), codes unpacked in registers.
+// For float32 queries, which tile_attention does not take.
 //
 // Compiled for ROWS query rows a block (1, 2, 4 or 8) and heads of at most CHANNELS channels (64, 128 or 256).
 // Grid: x = part, y = KV head, z = block of ROWS query rows (row i·group + h is query i of the group's head h).
@@ -215,7 +216,6 @@ KERNEL __launch_bounds__(THREADS) decode_attention(AttentionArguments args)
     const PageLayout& layout = args.layout;
     const Part part = args.parts[BLOCK_X];
     const Sequence sequence = args.sequences[part.sequence];
-    const Run run = args.runs[part.run];
     int head = BLOCK_Y, first_row = BLOCK_Z * ROWS, rows = sequence.count * args.group;
     if (first_row >= rows)
         return; // the grid is as deep as the longest sequence needs
@@ -234,40 +234,47 @@ KERNEL __launch_bounds__(THREADS) decode_attention(AttentionArguments args)
     float sums[CHANNELS_OF_THREAD][ROWS] = {};
     int first_position = sequence.position + first_row / args.group;
     int last_position = sequence.position + lesser(first_row + ROWS - 1, rows - 1) / args.group;
-    for (int tile = part.first_tile; tile < part.first_tile + part.tiles; tile++)
+    int left = part.tiles;
+    for (int index = part.run, first_tile = part.first_tile; left > 0; index++, first_tile = 0)
     {
-        int first = tile * run.tile_tokens, tokens = lesser(run.tile_tokens, run.tokens - first);
-        if (token_position(run, first) > last_position || first_position - token_position(run, first + tokens - 1) >= args.window)
-            continue; // positions ascend: no row of this block sees any of these
-
-        const u8* keys = run.keys.data + head * run.keys.head_bytes + (i64)(run.keys.is_packed ? tile : first) * run.keys.step_bytes;
-        const u8* values = run.values.data + head * run.values.head_bytes + (i64)(run.values.is_packed ? tile : first) * run.values.step_bytes;
-        const u8* value_scales = 0;
-        if (run.values.is_packed)
-            value_scales = run.values.scales + head * run.values.scale_head_bytes + tile * run.values.scale_step_bytes;
-
-        if (run.keys.is_packed)
-            score_page(layout, keys, run.keys.scales + head * run.keys.scale_head_bytes + tile * run.keys.scale_step_bytes, s);
-        else
-            score_rows(layout, run.keys, keys, tokens, s);
-        block_barrier();
-        soft_max(args, sequence, run, first, tokens, first_row, value_scales, s);
-        block_barrier();
-#pragma unroll
-        for (int i = 0; i < CHANNELS_OF_THREAD; i++)
+        const Run run = args.runs[index];
+        int end = lesser(first_tile + left, run_tiles(run));
+        left -= end - first_tile;
+        for (int tile = first_tile; tile < end; tile++)
         {
-#pragma unroll
-            for (int r = 0; r < ROWS; r++)
-                sums[i][r] *= s.rescale[r];
-            int channel = THREAD % width + i * THREADS;
-            if (channel >= layout.head_dim)
-                continue;
+            int first = tile * run.tile_tokens, tokens = lesser(run.tile_tokens, run.tokens - first);
+            if (token_position(run, first) > last_position || first_position - token_position(run, first + tokens - 1) >= args.window)
+                continue; // positions ascend: no row of this block sees any of these
+
+            const u8* keys = run.keys.data + head * run.keys.head_bytes + (i64)(run.keys.is_packed ? tile : first) * run.keys.step_bytes;
+            const u8* values = run.values.data + head * run.values.head_bytes + (i64)(run.values.is_packed ? tile : first) * run.values.step_bytes;
+            const u8* value_scales = 0;
             if (run.values.is_packed)
-                add_page(layout, values, channel, share, shares, s, sums[i]);
+                value_scales = run.values.scales + head * run.values.scale_head_bytes + tile * run.values.scale_step_bytes;
+
+            if (run.keys.is_packed)
+                score_page(layout, keys, run.keys.scales + head * run.keys.scale_head_bytes + tile * run.keys.scale_step_bytes, s);
             else
-                add_rows(run.values, values, tokens, channel, share, shares, s, sums[i]);
+                score_rows(layout, run.keys, keys, tokens, s);
+            block_barrier();
+            soft_max(args, sequence, run, first, tokens, first_row, value_scales, s);
+            block_barrier();
+#pragma unroll
+            for (int i = 0; i < CHANNELS_OF_THREAD; i++)
+            {
+#pragma unroll
+                for (int r = 0; r < ROWS; r++)
+                    sums[i][r] *= s.rescale[r];
+                int channel = THREAD % width + i * THREADS;
+                if (channel >= layout.head_dim)
+                    continue;
+                if (run.values.is_packed)
+                    add_page(layout, values, channel, share, shares, s, sums[i]);
+                else
+                    add_rows(run.values, values, tokens, channel, share, shares, s, sums[i]);
+            }
+            block_barrier();
         }
-        block_barrier();
     }
 
     float* states = args.states + part.state + (i64)head * rows * (layout.channels + STATE_EXTRA);

@@ -22,6 +22,7 @@ typedef long long i64;
 #define BLOCK_Y ((int)__nvvm_read_ptx_sreg_ctaid_y())
 #define BLOCK_Z ((int)__nvvm_read_ptx_sreg_ctaid_z())
 __device__ __forceinline__ void block_barrier() { __nvvm_bar_sync(0); }
+__device__ __forceinline__ void warp_barrier() { __nvvm_bar_warp_sync(0xFFFFFFFF); }
 __device__ __forceinline__ float exchange(float x, int mask) { return __nvvm_shfl_sync_bfly_f32(0xFFFFFFFF, x, mask, 31); }
 __device__ __forceinline__ u32 exchange(u32 x, int mask) { return (u32)__nvvm_shfl_sync_bfly_i32(0xFFFFFFFF, (int)x, mask, 31); }
 __device__ __forceinline__ float square_root(float x) { return __nvvm_sqrt_rn_f(x); }
@@ -32,6 +33,7 @@ __device__ __forceinline__ void atomic_min(int* target, int x) { __nvvm_atom_min
 #define BLOCK_Y ((int)blockIdx.y)
 #define BLOCK_Z ((int)blockIdx.z)
 __device__ __forceinline__ void block_barrier() { __syncthreads(); }
+__device__ __forceinline__ void warp_barrier() { __syncwarp(); }
 __device__ __forceinline__ float exchange(float x, int mask) { return __shfl_xor_sync(0xFFFFFFFF, x, mask); }
 __device__ __forceinline__ u32 exchange(u32 x, int mask) { return __shfl_xor_sync(0xFFFFFFFF, x, mask); }
 __device__ __forceinline__ float square_root(float x) { return __fsqrt_rn(x); }
@@ -93,6 +95,65 @@ __device__ __forceinline__ int set_bits(u32 x)
     int count;
     asm("popc.b32 %0, %1;" : "=r"(count) : "r"(x));
     return count;
+}
+
+// Pairs of 16-bit numbers: the first in the lower half.
+__device__ __forceinline__ u32 pack_bf16(float x, float y)
+{
+    u32 pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(y), "f"(x));
+    return pair;
+}
+
+__device__ __forceinline__ u32 pack_f16(float x, float y)
+{
+    u32 pair;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(y), "f"(x));
+    return pair;
+}
+
+__device__ __forceinline__ u32 multiply_add_bf16(u32 a, u32 b, u32 c)
+{
+    u32 result;
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+    return result;
+}
+
+// The lower halves of x and y, or the upper ones.
+__device__ __forceinline__ u32 lower_halves(u32 x, u32 y)
+{
+    u32 result;
+    asm("prmt.b32 %0, %1, %2, 0x5410;" : "=r"(result) : "r"(x), "r"(y));
+    return result;
+}
+
+__device__ __forceinline__ u32 upper_halves(u32 x, u32 y)
+{
+    u32 result;
+    asm("prmt.b32 %0, %1, %2, 0x7632;" : "=r"(result) : "r"(x), "r"(y));
+    return result;
+}
+
+// From memory that no kernel writes meanwhile; aligned.
+__device__ __forceinline__ void load_16_bytes(const u8* source, u32* words)
+{
+    asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]) : "l"(source));
+}
+
+// A hint: the line that holds this byte will be read soon.
+__device__ __forceinline__ void prefetch_line(const u8* source) { asm volatile("prefetch.global.L2 [%0];" : : "l"(source)); }
+
+// sums += A·B of one warp, 16x8x16; the fragments are described in mma.cuh.
+__device__ __forceinline__ void mma_bf16(float* sums, const u32* a, u32 b0, u32 b1)
+{
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+__device__ __forceinline__ void mma_f16(float* sums, const u32* a, u32 b0, u32 b1)
+{
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 #endif

@@ -20,15 +20,16 @@ internal sealed unsafe class AttentionCase : IDisposable
     private int length;
 
     /// <summary>Draws the queries; in guarded memory, where no other is given.</summary>
-    public AttentionCase(PageLayout layout, int kvHeads, int group, int queries, NumberType type, int seed, Func<int, ITestMemory>? allocate = null)
+    public AttentionCase(
+        PageLayout layout, int kvHeads, int group, int queries, NumberType type, int seed, NumberType? outputType = null, Func<int, ITestMemory>? allocate = null)
     {
-        (Layout, KvHeads, Group, Count, Type) = (layout, kvHeads, group, queries, type);
+        (Layout, KvHeads, Group, Count, Type, OutputType) = (layout, kvHeads, group, queries, type, outputType ?? type);
         this.allocate = allocate ?? (bytes => new GuardedMemory(bytes));
         random = new Random(seed);
         seen = [.. Enumerable.Range(0, kvHeads).Select(_ => new List<(float[][], float[][], int[])>())];
         queryNumbers = [.. Enumerable.Range(0, queries * kvHeads * group * layout.HeadDim).Select(_ => Round(Normal() * 2, type))];
         Queries = Write(queryNumbers, type);
-        outputs = Allocate(queryNumbers.Length * ElementBytes(type));
+        outputs = Allocate(queryNumbers.Length * ElementBytes(OutputType));
     }
 
     public PageLayout Layout { get; }
@@ -40,6 +41,8 @@ internal sealed unsafe class AttentionCase : IDisposable
     public int Count { get; }
 
     public NumberType Type { get; }
+
+    public NumberType OutputType { get; }
 
     public nint Queries { get; }
 
@@ -99,7 +102,10 @@ internal sealed unsafe class AttentionCase : IDisposable
     }
 
     /// <summary>Fills the outputs with NaN, so that what is not written is noticed.</summary>
-    public void ClearOutputs() => new Span<byte>((void*)outputs, queryNumbers.Length * ElementBytes(Type)).Fill(0xFF);
+    public void ClearOutputs() => new Span<byte>((void*)outputs, queryNumbers.Length * ElementBytes(OutputType)).Fill(0xFF);
+
+    /// <summary>The outputs as they lie in memory.</summary>
+    public byte[] OutputBytes() => new Span<byte>((void*)outputs, queryNumbers.Length * ElementBytes(OutputType)).ToArray();
 
     public void Compare(double tolerance, int slidingWindow = int.MaxValue)
     {
@@ -126,7 +132,7 @@ internal sealed unsafe class AttentionCase : IDisposable
                 var largest = expected.Max(Math.Abs);
                 for (var c = 0; c < headDim; c++)
                 {
-                    var actual = Read(outputs, first + c, Type);
+                    var actual = Read(outputs, first + c, OutputType);
                     if (!(Math.Abs(actual - expected[c]) <= tolerance * largest))
                         throw new ShouldAssertException($"Query {query}, head {head}, channel {c}: {actual}, expected {expected[c]} within {tolerance} of {largest}.");
                 }

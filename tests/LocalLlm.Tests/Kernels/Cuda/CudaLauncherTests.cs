@@ -36,7 +36,7 @@ public sealed class CudaLauncherTests : IDisposable
 
         test.Compare(1e-5);
         CudaStub.Notes.Where(n => n.StartsWith("launch", StringComparison.Ordinal)).ShouldBe(
-            ["launch decode_attention 4 2 1 of 128", "launch merge_attention 6 2 1 of 128"]);
+            ["launch decode_attention 3 2 1 of 128", "launch merge_attention 6 2 1 of 128"]);
         CudaStub.Notes.Count(n => n.StartsWith("copy", StringComparison.Ordinal)).ShouldBe(3);
     }
 

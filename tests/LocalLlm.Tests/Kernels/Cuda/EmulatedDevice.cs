@@ -1,3 +1,4 @@
+using LocalLlm.Kernels.Cpu;
 using LocalLlm.Kernels.Cuda;
 using LocalLlm.Tests.Kernels.Cpu;
 
@@ -8,7 +9,7 @@ internal sealed class EmulatedDevice : IKernelDevice
 {
     public ITestMemory Allocate(int bytes) => new GuardedMemory(bytes);
 
-    public void Attend(AttentionPlan plan, bool isDescending) => EmulatedKernels.Attend(plan, isDescending);
+    public void Attend(AttentionPlan plan, bool isDescending, NumberType? outputType = null) => EmulatedKernels.Attend(plan, isDescending, outputType);
 
     public void Quantise(QuantiseArguments arguments, int heads, bool isDescending) => EmulatedKernels.Quantise(arguments, heads, isDescending);
 }

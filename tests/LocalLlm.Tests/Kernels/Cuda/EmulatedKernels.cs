@@ -2,6 +2,7 @@ using System.ComponentModel;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text;
+using LocalLlm.Kernels.Cpu;
 using LocalLlm.Kernels.Cuda;
 
 namespace LocalLlm.Tests.Kernels.Cuda;
@@ -46,7 +47,8 @@ internal static unsafe class EmulatedKernels
     /// <summary>Attends to the plan's sequences and merges their parts, on memory of this process.</summary>
     /// <param name="plan">The plan.</param>
     /// <param name="isDescending">Whether the last thread of a block runs first, or the first.</param>
-    public static void Attend(AttentionPlan plan, bool isDescending)
+    /// <param name="outputType">The type of the outputs, where it is not the queries'.</param>
+    public static void Attend(AttentionPlan plan, bool isDescending, NumberType? outputType = null)
     {
         var states = new float[plan.StateFloats];
         Array.Fill(states, float.NaN);
@@ -56,8 +58,10 @@ internal static unsafe class EmulatedKernels
         fixed (float* state = states)
         {
             var arguments = plan.Arguments((nint)sequences, (nint)runs, (nint)parts, (nint)state);
-            Run(plan.AttendKernel, plan.AttendGrid, AttentionPlan.AttendThreads, arguments, isDescending);
-            Run(AttentionPlan.MergeKernel, plan.MergeGrid, AttentionPlan.MergeThreads, arguments, isDescending);
+            foreach (var attend in plan.Attends)
+                Run(attend.Kernel, attend.Grid, AttentionPlan.Threads, arguments, isDescending);
+            arguments.Type = outputType ?? arguments.Type;
+            Run(plan.Merge.Kernel, plan.Merge.Grid, AttentionPlan.Threads, arguments, isDescending);
         }
     }
 

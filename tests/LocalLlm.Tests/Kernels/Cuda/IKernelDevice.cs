@@ -1,3 +1,4 @@
+using LocalLlm.Kernels.Cpu;
 using LocalLlm.Kernels.Cuda;
 
 namespace LocalLlm.Tests.Kernels.Cuda;
@@ -11,7 +12,8 @@ internal interface IKernelDevice
     /// <summary>Attends to the plan's sequences and merges their parts.</summary>
     /// <param name="plan">The plan.</param>
     /// <param name="isDescending">Whether the last thread of a block runs first, where that can be chosen.</param>
-    void Attend(AttentionPlan plan, bool isDescending);
+    /// <param name="outputType">The type of the outputs, where it is not the queries'.</param>
+    void Attend(AttentionPlan plan, bool isDescending, NumberType? outputType = null);
 
     /// <summary>Quantises the pages of some heads.</summary>
     void Quantise(QuantiseArguments arguments, int heads, bool isDescending);

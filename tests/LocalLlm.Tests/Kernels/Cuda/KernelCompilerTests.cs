@@ -12,8 +12,13 @@ public class KernelCompilerTests
     private static IEnumerable<CudaKernel> Kernels =>
     [
         .. from rows in new[] { 1, 2, 4, 8 } from channels in new[] { 64, 128, 256 } select new CudaKernel("decode_attention", rows, channels),
+        .. from rows in new[] { 8, 16, 64 } from channels in new[] { 64, 128 } select new CudaKernel("tile_attention", rows, channels),
+        .. from rows in new[] { 8, 16, 32 } select new CudaKernel("tile_attention", rows, 256),
         new("merge_attention"),
         new("quantise_page"),
+        new("append_rows"),
+        new("remove_rows"),
+        new("deal_values"),
     ];
 
     [Fact]
@@ -45,7 +50,7 @@ public class KernelCompilerTests
     [Fact]
     public void Options_PagesOnly_ForbidFusedMultiplyAdds()
     {
-        KernelCompiler.Options(new CudaKernel("append_rows"), new CudaKernel("remove_rows"), new CudaKernel("deal_values"), new CudaKernel("quantise_page"), Target).ShouldBe(["--gpu-architecture=sm_80", "--std=c++17", "--fmad=false"]);
+        KernelCompiler.Options(new CudaKernel("quantise_page"), Target).ShouldBe(["--gpu-architecture=sm_80", "--std=c++17", "--fmad=false"]);
         KernelCompiler.Options(Kernel, new KernelTarget(90, IsPtx: true)).ShouldBe(
             ["--gpu-architecture=compute_90", "--std=c++17", "-DROWS=4", "-DCHANNELS=128"]);
     }

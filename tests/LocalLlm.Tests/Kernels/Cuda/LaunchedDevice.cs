@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using LocalLlm.Kernels.Cpu;
 using LocalLlm.Kernels.Cuda;
 
 namespace LocalLlm.Tests.Kernels.Cuda;
@@ -11,7 +12,7 @@ internal sealed class LaunchedDevice(IKernelLauncher launcher, Func<int, ITestMe
 {
     public ITestMemory Allocate(int bytes) => allocate(Math.Max(1, bytes));
 
-    public void Attend(AttentionPlan plan, bool isDescending)
+    public void Attend(AttentionPlan plan, bool isDescending, NumberType? outputType = null)
     {
         using var sequences = Upload(plan.Sequences);
         using var runs = Upload(plan.Runs);
@@ -19,8 +20,10 @@ internal sealed class LaunchedDevice(IKernelLauncher launcher, Func<int, ITestMe
         using var states = Allocate(checked((int)plan.StateFloats * sizeof(float)));
         states.Span.Fill(0xFF); // NaN
         var arguments = plan.Arguments(sequences.Address, runs.Address, parts.Address, states.Address);
-        launcher.Launch(plan.AttendKernel, plan.AttendGrid, AttentionPlan.AttendThreads, arguments);
-        launcher.Launch(AttentionPlan.MergeKernel, plan.MergeGrid, AttentionPlan.MergeThreads, arguments);
+        foreach (var attend in plan.Attends)
+            launcher.Launch(attend.Kernel, attend.Grid, AttentionPlan.Threads, arguments);
+        arguments.Type = outputType ?? arguments.Type;
+        launcher.Launch(plan.Merge.Kernel, plan.Merge.Grid, AttentionPlan.Threads, arguments);
         wait();
     }
 

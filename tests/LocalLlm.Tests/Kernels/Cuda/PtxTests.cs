@@ -28,7 +28,10 @@ public class PtxTests
         {
             foreach (var source in Directory.EnumerateFiles(folder, "*.cu"))
             {
-                foreach (var (rows, channels) in new[] { (1, 64), (4, 128), (8, 256) })
+                (int Rows, int Channels)[] specialisations = Path.GetFileName(source) == "tile_attention.cu"
+                    ? [(8, 64), (8, 128), (8, 256), (16, 128), (64, 128), (32, 256)]
+                    : [(1, 64), (4, 128), (8, 256)];
+                foreach (var (rows, channels) in specialisations)
                 {
                     string[] arguments = ["-x", "cuda", "--cuda-device-only", "-nocudainc", "-nocudalib", $"--cuda-gpu-arch={architecture}",
                         "-Xclang", "-target-feature", "-Xclang", "+ptx70", "-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Werror",

@@ -29,13 +29,18 @@ namespace emulation
         jmp_buf registers;
         std::vector<char> stack;
         Wait wait;
+        int products; // of its warp so far
     };
+
+    // What the threads of a warp bring to one product of 16x8x16. Two in turns: one is read while the next is written.
+    struct Fragments { unsigned a[4], b[2]; };
 
     static Fiber fibers[1024]; // they live on, block after block
     static jmp_buf scheduler;
     static std::function<void()> body;
     static int thread, block[3];
     static unsigned exchanged[1024];
+    static Fragments fragments[2][1024];
 
     __attribute__((noinline)) static void stop_at(Wait wait)
     {
@@ -91,7 +96,10 @@ namespace emulation
     static bool run_block(int threads, bool descending)
     {
         for (int i = 0; i < threads; i++)
+        {
             fibers[i].wait = RUNS;
+            fibers[i].products = 0;
+        }
         for (;;)
         {
             bool all_ended = true, is_any = false;
@@ -129,6 +137,7 @@ namespace emulation
 #define BLOCK_Z (emulation::block[2])
 
 static inline void block_barrier() { emulation::stop_at(emulation::AT_BLOCK); }
+static inline void warp_barrier() { emulation::stop_at(emulation::AT_WARP); }
 
 static inline unsigned exchange(unsigned x, int mask)
 {
@@ -169,3 +178,68 @@ static inline unsigned short float_half(float x)
     bits = (bits + 0xFFF + (bits >> 13 & 1)) >> 13; // ties to even
     return sign | (unsigned short)(bits - (112 << 10) > 0x7C00 ? 0x7C00 : bits - (112 << 10));
 }
+
+static inline unsigned short float_bfloat(float x)
+{
+    unsigned bits = float_bits(x);
+    return (unsigned short)((bits & 0x7FFFFFFF) > 0x7F800000 ? 0x7FC0 : (bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+static inline float bfloat_float(unsigned short bits) { return bits_float((unsigned)bits << 16); }
+static inline unsigned pack_bf16(float x, float y) { return float_bfloat(x) | (unsigned)float_bfloat(y) << 16; }
+static inline unsigned pack_f16(float x, float y) { return float_half(x) | (unsigned)float_half(y) << 16; }
+static inline unsigned lower_halves(unsigned x, unsigned y) { return (x & 0xFFFF) | y << 16; }
+static inline unsigned upper_halves(unsigned x, unsigned y) { return x >> 16 | (y & 0xFFFF0000); }
+static inline void prefetch_line(const unsigned char*) {}
+
+static inline void load_16_bytes(const unsigned char* source, unsigned* words)
+{
+    if ((size_t)source % 16 != 0)
+        abort(); // a GPU would fault
+    memcpy(words, source, 16);
+}
+
+static inline unsigned multiply_add_bf16(unsigned a, unsigned b, unsigned c)
+{
+    unsigned result[2];
+    for (int i = 0; i < 2; i++)
+    {
+        // The product of two numbers of 8 bits is exact in a float; the sum in a double. One rounding, as the instruction does.
+        int shift = 16 * i;
+        double sum = (double)(bfloat_float(a >> shift) * bfloat_float(b >> shift)) + bfloat_float(c >> shift);
+        result[i] = float_bfloat((float)sum);
+        if (bfloat_float(result[i]) != sum)
+            abort(); // the kernels use it where it is exact
+    }
+    return result[0] | result[1] << 16;
+}
+
+namespace emulation
+{
+    // Element `half` of register r of A: row g or g + 8 by r % 2; k = 2t + half, and 8 more for the registers 2 and 3. Of B: k likewise by r.
+    template <typename Number>
+    static void multiply(float* sums, const unsigned* a, unsigned b0, unsigned b1, Number number)
+    {
+        Fragments* all = fragments[fibers[thread].products++ % 2];
+        memcpy(all[thread].a, a, 16);
+        all[thread].b[0] = b0;
+        all[thread].b[1] = b1;
+        stop_at(AT_WARP);
+        const Fragments* warp = all + thread / 32 * 32;
+        int g = thread % 32 / 4, t = thread % 4;
+        for (int i = 0; i < 4; i++)
+        {
+            int row = g + i / 2 * 8, column = 2 * t + i % 2;
+            for (int k = 0; k < 16; k++)
+            {
+                int shift = k % 2 * 16, owner = k % 8 / 2;
+                unsigned x = warp[row % 8 * 4 + owner].a[row / 8 + k / 8 * 2] >> shift;
+                unsigned y = warp[column * 4 + owner].b[k / 8] >> shift;
+                sums[i] += number((unsigned short)x) * number((unsigned short)y);
+            }
+        }
+    }
+}
+
+static inline void mma_bf16(float* sums, const unsigned* a, unsigned b0, unsigned b1) { emulation::multiply(sums, a, b0, b1, bfloat_float); }
+static inline void mma_f16(float* sums, const unsigned* a, unsigned b0, unsigned b1) { emulation::multiply(sums, a, b0, b1, half_float); }
