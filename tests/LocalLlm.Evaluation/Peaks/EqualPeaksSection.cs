@@ -31,9 +31,10 @@ internal sealed class EqualPeaksSection : IReportSection
         }
 
         report.Text("""
-            The same texts and questions, made by the same runs of `kl` and `recall`, with windows chosen so that the most bits that a method holds at any length
-            come as near to this engine's default's as its windows allow without exceeding them. Windows are coarse (the rule of LogQuant has 32, 64 or 128, KIVI
-            whole pages, StreamingLLM multiples of 32), so "peak / ours" tells what was reached; where one window meets both, its results are the same.
+            `kl` and `recall` choose each window twice, for the same texts and questions: for equal average bits, as everywhere else on this page, and so that
+            the most bits that a method holds at any length come as near to this engine's default's as its windows allow without exceeding them. Windows are
+            coarse (the rule of LogQuant has 32, 64 or 128, KIVI whole pages, StreamingLLM multiples of 32), so "peak / ours" tells what was reached; where one
+            window meets both, one result is shown for both. Methods with a window of their own (4 bits, LogQuant over this engine's pages) keep it.
             Peak bits are per element of the whole run.
             """);
         foreach (var group in divergences)
@@ -52,6 +53,7 @@ internal sealed class EqualPeaksSection : IReportSection
         foreach (var group in recalls.GroupBy(r => (r.Key.Model, Length: RecallSection.LengthOf(r.Key.Settings))))
         {
             report.Heading(3, $"Recall at equal peaks: {group.Key.Model}, conversations of {group.Key.Length} tokens");
+            report.Text($"{group.GroupBy(r => r.Key.Method).Max(m => m.Count())} conversations, half for associative recall, half with needles.");
             report.Table(RecallTable(
                 MethodResults<RecallResult>.Of(byAverage.Where(r => (r.Key.Model, RecallSection.LengthOf(r.Key.Settings)) == group.Key)),
                 MethodResults<RecallResult>.Of(group)));
