@@ -31,11 +31,11 @@ internal sealed class EqualPeaksSection : IReportSection
         }
 
         report.Text("""
-            `kl` and `recall` choose each window twice, for the same texts and questions: for equal average bits, as everywhere else on this page, and so that
-            the most bits that a method holds at any length come as near to this engine's default's as its windows allow without exceeding them. Windows are
-            coarse (the rule of LogQuant has 32, 64 or 128, KIVI whole pages, StreamingLLM multiples of 32), so "peak / ours" tells what was reached; where one
-            window meets both, one result is shown for both. Methods with a window of their own (4 bits, LogQuant over this engine's pages) keep it.
-            Peak bits are per element of the whole run.
+            `kl` and `recall` choose each window twice, for the same texts and questions: for equal average bits, as everywhere else on this
+            page, and so that the most bits that a method holds at any length come as near to this engine's default's as its windows allow
+            without exceeding them. Windows are coarse (the rule of LogQuant has 32, 64 or 128, KIVI whole pages, StreamingLLM multiples of 32),
+            so "peak / ours" tells what was reached; where one window meets both, one result is shown for both. Methods with a window of their
+            own (4 bits, LogQuant over this engine's pages) keep it. Peak bits are per element of the whole run.
             """);
         foreach (var group in divergences)
         {

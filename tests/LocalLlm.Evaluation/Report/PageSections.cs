@@ -20,7 +20,8 @@ internal static class PageSections
         }
         else
         {
-            var next = order.SkipWhile(t => t != title).Skip(1).Select(t => parts.FindIndex(p => IsOf(p, t))).FirstOrDefault(i => i >= 0, parts.Count);
+            var later = order.SkipWhile(t => t != title).Skip(1);
+            var next = later.Select(t => parts.FindIndex(p => IsOf(p, t))).FirstOrDefault(i => i >= 0, parts.Count);
             parts.Insert(next, section);
         }
 
