@@ -31,7 +31,9 @@ internal static class Commands
           longbench --data DIR --config DIR [--tasks LIST] [--limit N] [--cut-middle]
                                 LongBench's files TASK.jsonl, with the prompts and lengths of its dataset2prompt.json and
                                 dataset2maxlen.json; a sample that does not fit the context is left out, or asked without its middle
-          report [--out docs]   docs/evaluation.md and its pictures from the stored results
+          report [--out docs] [--only LIST]
+                                docs/evaluation.md and its pictures from the stored results; --only writes the sections named (kl,
+                                memory, perplexity, recall, peaks, attention, gsm8k, longbench) and leaves the rest of the page as it is
           all [--quick]         every evaluation, one after the other; gsm8k and longbench where --gsm8k-data FILE and
                                 --longbench-data DIR are given, the report where --out is
 

@@ -8,12 +8,18 @@ namespace LocalLlm.Evaluation.AttentionStudy;
 internal sealed class AttentionSection : IReportSection
 {
     /// <inheritdoc/>
+    public string Name => "attention";
+
+    /// <inheritdoc/>
+    public string Title => "Where attention looks";
+
+    /// <inheritdoc/>
     public int Order => 40;
 
     /// <inheritdoc/>
     public void Write(ReportWriter report, ResultStore store)
     {
-        report.Heading(2, "Where attention looks");
+        report.Heading(2, Title);
         var looks = Current<AttentionResult>(store, AttentionEvaluation.Command);
         if (looks.Count == 0)
         {

@@ -65,28 +65,31 @@ internal sealed class DivergenceEvaluation : IEvaluation
             : run.Methods(run.Arguments.Size == RunSize.Quick ? MethodCatalog.Main : MethodCatalog.All);
         if (chosen.All(m => m == MethodCatalog.Dense))
             throw new ArgumentException($"--methods: kl compares methods with {MethodCatalog.Dense.Id}; name others.");
-        IReadOnlyList<Method>? methods = null;
-        using var progress = run.Begin($"kl {model.Name} {tokens}", chosen.Count(m => m != MethodCatalog.Dense) * texts);
+        chosen = [.. chosen.Where(m => m != MethodCatalog.Dense && Fits(m, model))];
+        IReadOnlyList<Method> atPeaks = isSweep ? [] : MethodCatalog.AtEqualPeaks(chosen);
+        var atEqualPeaks = new Dictionary<string, List<DivergenceResult>>();
+        List<(ByteMatching Matching, Method Method)>? methods = null;
+        using var progress = run.Begin($"kl {model.Name} {tokens}", (chosen.Count + atPeaks.Count) * texts);
         foreach (var text in TextSource.Texts(model, file, texts, tokens))
         {
             // One window for all texts, so that they can be averaged.
-            methods ??= MethodCatalog.EqualBytes(
-                [.. chosen.Where(m => m != MethodCatalog.Dense && Fits(m, model))], model.Shape, tokens, text.PromptEnds);
+            methods ??= [.. Matched(ByteMatching.Average, chosen), .. Matched(ByteMatching.Peak, atPeaks)];
             DivergenceMeter? meter = null;
             try
             {
-                foreach (var method in methods)
+                foreach (var (matching, method) in methods)
                 {
                     var key = new ResultKey(Name, model.Name, model.Fingerprint, method.Id, method.Parameters, $"v{Version} {text.Name}");
-                    var result = run.Store.Find<DivergenceResult>(key);
+                    var result = run.Store.Find<DivergenceResult>(key, matching);
                     if (result is null)
                     {
                         meter ??= new DivergenceMeter(model, text, cancellationToken);
                         result = Measure(model, text, method, meter, cancellationToken);
-                        run.Store.Add(key, result);
+                        run.Store.Add(key.Under(matching), result);
                     }
 
-                    (results.TryGetValue(method.Id, out var list) ? list : results[method.Id] = []).Add(result);
+                    var under = matching == ByteMatching.Peak ? atEqualPeaks : results;
+                    (under.TryGetValue(method.Id, out var list) ? list : under[method.Id] = []).Add(result);
                     progress.Advance(method.Id);
                 }
             }
@@ -94,11 +97,16 @@ internal sealed class DivergenceEvaluation : IEvaluation
             {
                 meter?.Dispose();
             }
+
+            IEnumerable<(ByteMatching, Method)> Matched(ByteMatching matching, IReadOnlyList<Method> methods) =>
+                MethodCatalog.EqualBytes(methods, model.Shape, tokens, text.PromptEnds, matching).Select(m => (matching, m));
         }
 
         var tables = isSweep ? [DivergenceTables.Sweep(model.Name, tokens, results)] : DivergenceTables.Of(model.Name, tokens, results);
         foreach (var table in tables)
             run.Write(table);
+        if (atEqualPeaks.Count > 0)
+            run.Write(DivergenceTables.AtEqualPeaks(model.Name, tokens, results, atEqualPeaks));
     }
 
     private static DivergenceResult Measure(

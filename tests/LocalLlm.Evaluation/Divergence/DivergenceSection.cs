@@ -11,12 +11,18 @@ internal sealed class DivergenceSection : IReportSection
     private const int SweepRows = 30;
 
     /// <inheritdoc/>
+    public string Name => "kl";
+
+    /// <inheritdoc/>
+    public string Title => "Divergence from full precision";
+
+    /// <inheritdoc/>
     public int Order => 20;
 
     /// <inheritdoc/>
     public void Write(ReportWriter report, ResultStore store)
     {
-        report.Heading(2, "Divergence from full precision");
+        report.Heading(2, Title);
         var groups = Groups(store);
         if (groups.Count == 0)
         {
@@ -61,7 +67,7 @@ internal sealed class DivergenceSection : IReportSection
     private static double Written(List<DivergenceResult> units) =>
         DivergenceStatistics.Of(units, t => t.WrittenRows)?.SameTop ?? DivergenceStatistics.Of(units, DivergenceTables.AllRows)!.SameTop;
 
-    private static void Write(ReportWriter report, Group group)
+    private static void Write(ReportWriter report, DivergenceGroup group)
     {
         var methods = group.Methods.Where(m => !m.Key.StartsWith(OptionGrid.IdStart, StringComparison.Ordinal)).ToDictionary();
         var name = string.Create(CultureInfo.InvariantCulture, $"{group.Model}, {group.Text}, {group.Tokens} tokens");
@@ -107,7 +113,7 @@ internal sealed class DivergenceSection : IReportSection
             $"Mean divergence of {grid.Count} combinations of options over their bits; the table above has the best.");
     }
 
-    private static void Chart(ReportWriter report, Group group, Dictionary<string, List<DivergenceResult>> methods, string name)
+    private static void Chart(ReportWriter report, DivergenceGroup group, Dictionary<string, List<DivergenceResult>> methods, string name)
     {
         // Methods that forget tokens are far above the others; the table has them.
         var lines = MethodCatalog.Main.Where(m => m.Family != MethodFamily.Eviction && methods.ContainsKey(m.Id)).Select(method =>
@@ -132,22 +138,7 @@ internal sealed class DivergenceSection : IReportSection
             "Mean divergence of each method over its bits, as in the table above.");
     }
 
-    // The last stored of everything: of a model its last files, of a method its last options.
-    private static List<Group> Groups(ResultStore store) =>
-    [
-        .. store.All<DivergenceResult>(DivergenceEvaluation.Command)
-            .GroupBy(u => u.Key.Model)
-            .SelectMany(model => model.Where(u => u.Key.Fingerprint == model.Last().Key.Fingerprint))
-            .GroupBy(u => (u.Key.Model, Text: TextKind(u.Key.Settings), Tokens: u.Value.Kl.Count + 1))
-            .Select(g => new Group(
-                g.Key.Model, g.Key.Text, g.Key.Tokens,
-                g.GroupBy(u => u.Key.Method).ToDictionary(
-                    m => m.Key, m => m.Where(u => u.Key.Parameters == m.Last().Key.Parameters).Select(u => u.Value).ToList())))
-            .OrderBy(g => g.Model, StringComparer.Ordinal).ThenBy(g => g.Text, StringComparer.Ordinal).ThenBy(g => g.Tokens),
-    ];
-
-    // "v1 dialogue 7 (1024 tokens, 0123abcd)": dialogue.
-    private static string TextKind(string settings) => settings.Split(' ')[1];
+    private static List<DivergenceGroup> Groups(ResultStore store) => DivergenceGroup.Of(store, ByteMatching.Average);
 
     private static Table Untitled(Table table, Func<Dictionary<string, object?>, int, bool>? isShown = null)
     {
@@ -155,6 +146,4 @@ internal sealed class DivergenceSection : IReportSection
         result.Rows.AddRange(isShown is null ? table.Rows : table.Rows.Where(isShown));
         return result;
     }
-
-    private sealed record Group(string Model, string Text, int Tokens, Dictionary<string, List<DivergenceResult>> Methods);
 }

@@ -60,6 +60,35 @@ internal static class DivergenceTables
         return [main, positions, .. distances.Rows.Any(r => r.Count > 1) ? new[] { distances } : []];
     }
 
+    /// <summary>Methods with windows chosen by peak bits, beside the same with windows chosen by average bits.</summary>
+    /// <param name="model">The model's name.</param>
+    /// <param name="tokens">The texts' length.</param>
+    /// <param name="byAverage">Of each method, by its id, one result for each text.</param>
+    /// <param name="byPeak">The same at equal peaks.</param>
+    /// <param name="name">How a method is called; null for its id.</param>
+    public static Table AtEqualPeaks(
+        string model, int tokens, IReadOnlyDictionary<string, List<DivergenceResult>> byAverage,
+        IReadOnlyDictionary<string, List<DivergenceResult>> byPeak, Func<string, string>? name = null)
+    {
+        var table = new Table($"kl, {model}, {tokens} tokens: windows chosen by peak bits, nats from the full-precision cache");
+        var ours = byPeak.GetValueOrDefault(MethodCatalog.Ours.Id);
+        foreach (var (id, units) in byPeak)
+        {
+            var average = byAverage.GetValueOrDefault(id);
+            var all = DivergenceStatistics.Of(units, AllRows)!;
+            table.Add(
+                ("method", name?.Invoke(id) ?? id), ("W by average", average?[0].Window),
+                ("average / ours", average?.Average(u => u.AverageBits) / ours?.Average(u => u.AverageBits)),
+                ("mean at equal average", average is null ? null : DivergenceStatistics.Of(average, AllRows)!.Mean),
+                ("W by peak", units[0].Window), ("average bits", units.Average(u => u.AverageBits)), ("peak bits", units.Average(u => u.PeakBits)),
+                ("peak / ours", units.Average(u => u.PeakBits) / ours?.Average(u => u.PeakBits)),
+                ("mean at equal peaks", all.Mean), ("low", Known(all.Low)), ("high", Known(all.High)), ("times ours", TimesOurs(units, byPeak)),
+                ("same top-1 written %", 100 * DivergenceStatistics.Of(units, t => t.WrittenRows)?.SameTop));
+        }
+
+        return table;
+    }
+
     /// <summary>A sweep, best first, with the methods that no other beats in both mean divergence and average bits marked.</summary>
     public static Table Sweep(string model, int tokens, IReadOnlyDictionary<string, List<DivergenceResult>> results)
     {

@@ -10,12 +10,18 @@ namespace LocalLlm.Evaluation.Gsm8k;
 internal sealed class Gsm8kSection : IReportSection
 {
     /// <inheritdoc/>
+    public string Name => "gsm8k";
+
+    /// <inheritdoc/>
+    public string Title => "GSM8K";
+
+    /// <inheritdoc/>
     public int Order => 50;
 
     /// <inheritdoc/>
     public void Write(ReportWriter report, ResultStore store)
     {
-        report.Heading(2, "GSM8K");
+        report.Heading(2, Title);
         report.Text("Grade-school mathematics, answered greedily by the engine with each method's cache. Strict takes the number in the "
             + "form asked for, flexible the last number of the answer, as lm-evaluation-harness has it. Intervals are Wilson's at 95%.");
         var results = store.Newest<Gsm8kResult>(Gsm8kEvaluation.Command);

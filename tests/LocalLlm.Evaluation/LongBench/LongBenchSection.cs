@@ -8,12 +8,18 @@ namespace LocalLlm.Evaluation.LongBench;
 internal sealed class LongBenchSection : IReportSection
 {
     /// <inheritdoc/>
+    public string Name => "longbench";
+
+    /// <inheritdoc/>
+    public string Title => "LongBench";
+
+    /// <inheritdoc/>
     public int Order => 60;
 
     /// <inheritdoc/>
     public void Write(ReportWriter report, ResultStore store)
     {
-        report.Heading(2, "LongBench");
+        report.Heading(2, Title);
         report.Text("Long documents and questions, answered greedily by the engine with each method's cache; scores by the data set's own "
             + "metrics, 0 to 100. A sample that does not fit the context is left out and counted as such; where the settings say \"middles "
             + "cut out\", the middle of its prompt is.");

@@ -16,12 +16,18 @@ internal sealed class MemorySection : IReportSection
     private const int LeadTokens = 32768;
 
     /// <inheritdoc/>
+    public string Name => "memory";
+
+    /// <inheritdoc/>
+    public string Title => "Memory";
+
+    /// <inheritdoc/>
     public int Order => 10;
 
     /// <inheritdoc/>
     public void Write(ReportWriter report, ResultStore store)
     {
-        report.Heading(2, "Memory");
+        report.Heading(2, Title);
         var units = store.All<MemoryResult>(MemoryEvaluation.Command).ToList();
         if (units.Count == 0)
         {

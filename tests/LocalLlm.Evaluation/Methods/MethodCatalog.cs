@@ -66,21 +66,27 @@ internal static class MethodCatalog
             .Distinct(),
     ];
 
+    /// <summary>The methods of <paramref name="methods"/> that a comparison at equal peaks has: no variants, which keep their windows.</summary>
+    /// <returns>None if no window could be another.</returns>
+    public static IReadOnlyList<Method> AtEqualPeaks(IReadOnlyList<Method> methods) =>
+        methods.Any(m => m.MatchesBytes) ? [.. methods.Where(m => m.Family != MethodFamily.Variant)] : [];
+
     /// <summary>
-    /// The methods with their windows chosen so that their average bits over a run are as near to the reference's as the windows allow.
+    /// The methods with their windows chosen so that their bits over a run match the reference's as well as the windows allow.
     /// </summary>
     /// <param name="methods">The methods; those that match no bytes stay as they are.</param>
     /// <param name="shape">Of the model's caches.</param>
     /// <param name="tokens">The run's length.</param>
     /// <param name="promptEnds">Lengths at which a prompt ends; null for none.</param>
-    /// <param name="reference">The method to match; null for <see cref="Ours"/>.</param>
+    /// <param name="matching">What is matched.</param>
     public static IReadOnlyList<Method> EqualBytes(
-        IReadOnlyList<Method> methods, KvShape shape, int tokens, IReadOnlyList<int>? promptEnds = null, Method? reference = null)
+        IReadOnlyList<Method> methods, KvShape shape, int tokens, IReadOnlyList<int>? promptEnds = null,
+        ByteMatching matching = ByteMatching.Average)
     {
-        var target = (reference ?? Ours).For(shape).BitsOver(tokens, promptEnds).Average;
-        return [.. methods.Select(m => m.MatchesBytes ? Candidates(m).MinBy(Error)! : m)];
+        var target = Bits(Ours);
+        return [.. methods.Select(m => m.MatchesBytes ? matching.Nearest(Candidates(m), Bits, target) : m)];
 
-        double Error(Method candidate) => Math.Abs(candidate.For(shape).BitsOver(tokens, promptEnds).Average - target);
+        BitsPerElement Bits(Method method) => method.For(shape).BitsOver(tokens, promptEnds);
     }
 
     /// <summary>

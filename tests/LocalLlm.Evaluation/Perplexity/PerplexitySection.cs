@@ -12,12 +12,18 @@ internal sealed class PerplexitySection : IReportSection
     private const int MostLines = 8;
 
     /// <inheritdoc/>
+    public string Name => "perplexity";
+
+    /// <inheritdoc/>
+    public string Title => "Perplexity";
+
+    /// <inheritdoc/>
     public int Order => 15;
 
     /// <inheritdoc/>
     public void Write(ReportWriter report, ResultStore store)
     {
-        report.Heading(2, "Perplexity");
+        report.Heading(2, Title);
         report.Text("Every token is predicted through the decode path, so it sees what the method's cache holds at its place. Perplexity "
             + "says little alone: a cache can lose what a few tokens need and gain as much on others. The difference is the mean over tokens "
             + "of the negative log-likelihood in nats, less full precision's; its interval is a bootstrap over texts. KL is the mean of the "

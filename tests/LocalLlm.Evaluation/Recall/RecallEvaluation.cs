@@ -3,6 +3,7 @@ using LocalLlm.Evaluation.Decoding;
 using LocalLlm.Evaluation.Methods;
 using LocalLlm.Evaluation.Models;
 using LocalLlm.Evaluation.Results;
+using LocalLlm.KvCache;
 
 namespace LocalLlm.Evaluation.Recall;
 
@@ -36,27 +37,37 @@ internal sealed class RecallEvaluation(int seeds, int[] lengths) : IEvaluation
             if (encoder is null && model.Chat is null)
                 continue; // nothing can be asked of a model without a chat template
             var table = new Table($"Recall, {model.Name}: share of right answers");
+            var atEqualPeaks = new Table($"Recall, {model.Name}, windows by peak bits: share of right answers");
             foreach (var length in lengths)
             {
                 // Of equal bytes: every method's window is the one that matches ours over these many tokens.
-                var matched = MethodCatalog.EqualBytes(methods, model.Shape, length);
+                List<(ByteMatching Matching, Method Method)> matched =
+                [
+                    .. Matched(methods, model.Shape, length, ByteMatching.Average),
+                    .. Matched(MethodCatalog.AtEqualPeaks(methods), model.Shape, length, ByteMatching.Peak),
+                ];
                 using var progress = run.Begin($"recall, {model.Name}, {length} tokens", matched.Count * RecallTask.All.Count * seeds);
-                foreach (var method in matched)
+                foreach (var (matching, method) in matched)
                 {
                     var results = encoder is not null
-                        ? Forced(run, model, encoder, method, length, progress, cancellationToken)
-                        : await EngineAsync(run, model, method, length, progress, cancellationToken);
+                        ? Forced(run, model, encoder, method, matching, length, progress, cancellationToken)
+                        : await EngineAsync(run, model, method, matching, length, progress, cancellationToken);
                     if (results.Count > 0)
-                        AddRow(table, method, length, results);
+                        AddRow(matching == ByteMatching.Peak ? atEqualPeaks : table, method, length, results);
                 }
             }
 
             run.Write(table);
+            if (atEqualPeaks.Rows.Count > 0)
+                run.Write(atEqualPeaks);
         }
     }
 
+    private static IEnumerable<(ByteMatching, Method)> Matched(IReadOnlyList<Method> methods, KvShape shape, int length, ByteMatching matching) =>
+        MethodCatalog.EqualBytes(methods, shape, length, null, matching).Select(m => (matching, m));
+
     private List<RecallResult> Forced(
-        EvaluationRun run, EvaluatedModel model, BytePairEncoder encoder, Method method, int length, ProgressTask progress,
+        EvaluationRun run, EvaluatedModel model, BytePairEncoder encoder, Method method, ByteMatching matching, int length, ProgressTask progress,
         CancellationToken cancellationToken)
     {
         var results = new List<RecallResult>();
@@ -66,13 +77,13 @@ internal sealed class RecallEvaluation(int seeds, int[] lengths) : IEvaluation
             for (var seed = 0; seed < seeds; seed++)
             {
                 var key = KeyOf(model, method, task, length, seed);
-                if (run.Store.Find<RecallResult>(key) is not { } result)
+                if (run.Store.Find<RecallResult>(key, matching) is not { } result)
                 {
                     var exam = new ForcedRecall(encoder, task, FirstSeed + seed, length);
                     var bits = caches.BitsOver(exam.Tokens, exam.PromptEnds);
                     using var cache = caches.Create();
                     result = new RecallResult(exam.Mark(model, cache, cancellationToken), exam.Tokens, bits.Average, bits.Peak);
-                    run.Store.Add(key, result);
+                    run.Store.Add(key.Under(matching), result);
                 }
 
                 results.Add(result);
@@ -84,7 +95,8 @@ internal sealed class RecallEvaluation(int seeds, int[] lengths) : IEvaluation
     }
 
     private async Task<List<RecallResult>> EngineAsync(
-        EvaluationRun run, EvaluatedModel model, Method method, int length, ProgressTask progress, CancellationToken cancellationToken)
+        EvaluationRun run, EvaluatedModel model, Method method, ByteMatching matching, int length, ProgressTask progress,
+        CancellationToken cancellationToken)
     {
         var results = new List<RecallResult>();
         if (method.IsReferenceCode || method.ReachStep is not null)
@@ -98,13 +110,13 @@ internal sealed class RecallEvaluation(int seeds, int[] lengths) : IEvaluation
                 for (var seed = 0; seed < seeds; seed++)
                 {
                     var key = KeyOf(model, method, task, length, seed);
-                    if (run.Store.Find<RecallResult>(key) is not { } result)
+                    if (run.Store.Find<RecallResult>(key, matching) is not { } result)
                     {
                         engine ??= await LlmEngine.LoadAsync(
                             new() { ModelPath = model.Source.Folder, Device = "cpu", KvCache = method.Options with { } }, cancellationToken: cancellationToken);
                         var answers = await new EngineRecall(engine, model, task, FirstSeed + seed).PlayAsync(length, cancellationToken);
                         result = new RecallResult(answers, length, bits.Average, bits.Peak);
-                        run.Store.Add(key, result);
+                        run.Store.Add(key.Under(matching), result);
                     }
 
                     results.Add(result);
@@ -132,7 +144,7 @@ internal sealed class RecallEvaluation(int seeds, int[] lengths) : IEvaluation
         RecallAnswer[] answers = [.. results.SelectMany(r => r.Answers)];
         RecallAnswer[] recalls = [.. answers.Where(a => a.Regime is not null)];
         table.Add(
-            [("method", method.Label), ("tokens", length), ("bits", results.Average(r => r.AverageBits)), ("peak bits", results.Average(r => r.PeakBits)),
+            [("method", method.Label), ("W", method == MethodCatalog.Dense ? null : method.Options.Window), ("tokens", length), ("bits", results.Average(r => r.AverageBits)), ("peak bits", results.Average(r => r.PeakBits)),
             .. Enum.GetValues<Regime>().Select(r => ($"{r}", (object?)Shown(Proportion.Of(recalls.Where(a => a.Regime == r))))),
             ("all", Shown(Proportion.Of(recalls))),
             ("calls", Shown(Proportion.Of(answers.Where(a => a.Kind == RecallAnswer.ToolCall)))),

@@ -18,12 +18,18 @@ internal sealed class RecallSection : IReportSection
     private static readonly string[] Told = ["dense", "ours", "logquant-paper", "kivi"];
 
     /// <inheritdoc/>
+    public string Name => "recall";
+
+    /// <inheritdoc/>
+    public string Title => "Recall";
+
+    /// <inheritdoc/>
     public int Order => 30;
 
     /// <inheritdoc/>
     public void Write(ReportWriter report, ResultStore store)
     {
-        report.Heading(2, "Recall");
+        report.Heading(2, Title);
         var results = Current(store);
         if (results.Count == 0)
         {
@@ -88,8 +94,23 @@ internal sealed class RecallSection : IReportSection
             CultureInfo.InvariantCulture, $"{100 * Proportion.Of(results.SelectMany(r => r.Answers).Where(a => a.Regime is not null)).Share:F1} %");
     }
 
-    private static List<(ResultKey Key, RecallResult Value)> Current(ResultStore store) =>
-        [.. store.Newest<RecallResult>("recall").Where(r => RecallEvaluation.IsCurrent(r.Key))];
+    /// <summary>The stored results of the exam as it is now, under a matching of bytes.</summary>
+    public static List<(ResultKey Key, RecallResult Value)> Current(ResultStore store, ByteMatching matching = ByteMatching.Average) =>
+        [.. store.Newest<RecallResult>("recall").Where(r => RecallEvaluation.IsCurrent(r.Key) && r.Key.Matching() == matching)];
+
+    /// <summary>Tokens of a result's conversations, from its settings.</summary>
+    public static string LengthOf(string settings) =>
+        settings.Split(' ').First(s => s.StartsWith("tokens=", StringComparison.Ordinal))["tokens=".Length..];
+
+    /// <summary>Right answers as "96.4 [94.1, 97.8] of 512".</summary>
+    public static string Shown(IEnumerable<RecallAnswer> answers)
+    {
+        var share = Proportion.Of(answers);
+        if (share.Asked == 0)
+            return "–";
+        var (_, low, high) = share.Interval;
+        return string.Create(CultureInfo.InvariantCulture, $"{100 * share.Share:F1} [{100 * low:F1}, {100 * high:F1}] of {share.Asked}");
+    }
 
     private static List<(string Id, string Label, List<RecallResult> Results)> Methods(List<(ResultKey Key, RecallResult Value)> results) =>
     [
@@ -136,17 +157,4 @@ internal sealed class RecallSection : IReportSection
         RecallKind.OneHop => "one hop",
         _ => "two hops",
     };
-
-    private static string LengthOf(string settings) =>
-        settings.Split(' ').First(s => s.StartsWith("tokens=", StringComparison.Ordinal))["tokens=".Length..];
-
-    // 96.4 [94.1, 97.8] of 512
-    private static string Shown(IEnumerable<RecallAnswer> answers)
-    {
-        var share = Proportion.Of(answers);
-        if (share.Asked == 0)
-            return "–";
-        var (_, low, high) = share.Interval;
-        return string.Create(CultureInfo.InvariantCulture, $"{100 * share.Share:F1} [{100 * low:F1}, {100 * high:F1}] of {share.Asked}");
-    }
 }

@@ -5,6 +5,12 @@ namespace LocalLlm.Evaluation.Report;
 /// <summary>One evaluation's part of docs/evaluation.md, written from stored results alone. It begins with a heading of level 2.</summary>
 internal interface IReportSection
 {
+    /// <summary>What --only calls it: its command, if it has one of its own.</summary>
+    string Name { get; }
+
+    /// <summary>Its heading.</summary>
+    string Title { get; }
+
     /// <summary>Sections come in this order.</summary>
     int Order { get; }
 

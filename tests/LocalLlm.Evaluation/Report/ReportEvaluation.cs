@@ -9,21 +9,26 @@ internal sealed class ReportEvaluation : IEvaluation
 {
     private const string FileName = "evaluation.md";
     private readonly string? folder;
+    private readonly IReadOnlyList<string>? only;
 
-    private ReportEvaluation(string? folder) => this.folder = folder;
+    private ReportEvaluation(string? folder, IReadOnlyList<string>? only) => (this.folder, this.only) = (folder, only);
 
     /// <inheritdoc/>
     public string Name => "report";
 
     /// <summary>
-    /// Reads --out. As a part of <c>all</c> it writes only where --out is given: a quick run must not replace the page in docs.
+    /// Reads --out and --only. As a part of <c>all</c> it writes only where --out is given: a quick run must not replace the page in docs.
     /// </summary>
     public static ReportEvaluation Parse(Arguments arguments)
     {
         var folder = arguments.Text("out") ?? (arguments.Command == "report" ? "docs" : null);
         if (folder is not null && File.Exists(folder))
             throw new ArgumentException($"--out {folder} is a file; a folder is needed.");
-        return new ReportEvaluation(folder);
+        var only = arguments.Command == "report" ? arguments.List("only") : null;
+        _ = ReportSections.Choose(only);
+        if (only is not null && !File.Exists(Path.Combine(folder!, FileName)))
+            throw new ArgumentException($"--only writes sections into a page; there is none in {folder}.");
+        return new ReportEvaluation(folder, only);
     }
 
     /// <inheritdoc/>
@@ -31,7 +36,9 @@ internal sealed class ReportEvaluation : IEvaluation
     {
         if (folder is null)
             return Task.CompletedTask;
-        var sections = ReportSections.All.OrderBy(s => s.Order).ToList();
+        if (only is not null)
+            return ReplaceAsync(run, folder, ReportSections.Choose(only), cancellationToken);
+        var sections = ReportSections.Choose(null);
         using var progress = run.Begin("report", sections.Count + 1);
         var report = new ReportWriter(folder);
         Header(report, run);
@@ -47,6 +54,25 @@ internal sealed class ReportEvaluation : IEvaluation
         report.Save(FileName);
         progress.Advance();
         return Task.CompletedTask;
+    }
+
+    // For who has not the results of the other sections.
+    private static async Task ReplaceAsync(
+        EvaluationRun run, string folder, IReadOnlyList<IReportSection> sections, CancellationToken cancellationToken)
+    {
+        var path = Path.Combine(folder, FileName);
+        var page = await File.ReadAllTextAsync(path, cancellationToken);
+        using var progress = run.Begin("report", sections.Count);
+        foreach (var section in sections)
+        {
+            var report = new ReportWriter(folder);
+            section.Write(report, run.Store);
+            page = PageSections.Replace(page, section.Title, report.ToString(), ReportSections.Choose(null).Select(s => s.Title));
+            report.SavePictures();
+            progress.Advance();
+        }
+
+        await File.WriteAllTextAsync(path, page, cancellationToken);
     }
 
     private static void Header(ReportWriter report, EvaluationRun run)

@@ -85,11 +85,17 @@ internal sealed class ReportWriter(string folder, string pictureFolder = "evalua
     /// <summary>Draws the pictures, then writes the page.</summary>
     public void Save(string fileName)
     {
+        SavePictures();
+        File.WriteAllText(Path.Combine(folder, fileName), text.ToString());
+    }
+
+    /// <summary>Draws the pictures alone.</summary>
+    public void SavePictures()
+    {
         var picturePath = Path.Combine(folder, pictureFolder);
         Directory.CreateDirectory(picturePath);
         foreach (var (name, chart) in pictures)
             ChartPainter.Save(chart, Path.Combine(picturePath, name));
-        File.WriteAllText(Path.Combine(folder, fileName), text.ToString());
     }
 
     private void Block(string markdown)

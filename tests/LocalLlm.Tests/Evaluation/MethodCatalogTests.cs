@@ -76,6 +76,41 @@ public class MethodCatalogTests
         }
     }
 
+    [Theory]
+    [InlineData(600)]
+    [InlineData(2048)]
+    public void EqualBytes_ByPeak_TakesTheLargestPeakThatDoesNotExceedOurs(int tokens)
+    {
+        var most = MethodCatalog.Ours.For(Shape).BitsOver(tokens).Peak * (1 + 1e-9);
+        var methods = MethodCatalog.EqualBytes(MethodCatalog.AtEqualPeaks(MethodCatalog.All), Shape, tokens, matching: ByteMatching.Peak);
+
+        foreach (var method in methods.Where(m => m.MatchesBytes))
+        {
+            var peak = Peak(method);
+            peak.ShouldBeLessThanOrEqualTo(most, method.Id);
+            MethodCatalog.Candidates(method).Select(Peak).ShouldAllBe(other => other <= peak || other > most);
+        }
+
+        double Peak(Method method) => method.For(Shape).BitsOver(tokens).Peak;
+    }
+
+    [Fact]
+    public void EqualBytes_Kivi_HasASmallerWindowByPeakThanByAverage()
+    {
+        var kivi = MethodCatalog.Choose(["kivi"]);
+
+        var byPeak = MethodCatalog.EqualBytes(kivi, Shape, 4000, matching: ByteMatching.Peak)[0];
+
+        byPeak.Options.Window.ShouldBeLessThan(MethodCatalog.EqualBytes(kivi, Shape, 4000)[0].Options.Window);
+    }
+
+    [Fact]
+    public void AtEqualPeaks_NoWindowToChoose_IsEmpty()
+    {
+        MethodCatalog.AtEqualPeaks(MethodCatalog.Choose(["ours", "ours-w32"])).ShouldBeEmpty();
+        MethodCatalog.AtEqualPeaks(MethodCatalog.Choose(["ours", "ours-w32", "kivi"])).Select(m => m.Id).ShouldBe(["ours", "kivi"]);
+    }
+
     [Fact]
     public void EqualBytes_SinkAndRecent_HasOurWindowAndPage()
     {

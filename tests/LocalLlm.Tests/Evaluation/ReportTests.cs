@@ -1,4 +1,6 @@
 using LocalLlm.Evaluation;
+using LocalLlm.Evaluation.Divergence;
+using LocalLlm.Evaluation.Methods;
 using LocalLlm.Evaluation.Report;
 using LocalLlm.Evaluation.Results;
 
@@ -118,6 +120,48 @@ public sealed class ReportTests : IDisposable
             report.ToString().ShouldContain(ReportWriter.Program);
         }
     }
+
+    [Fact]
+    public void EqualPeaks_OneMethodAtTwoWindows_StandSideBySideWithWhatWasReached()
+    {
+        var store = new ResultStore(folder);
+        Add("ours", "W=64", ByteMatching.Average, 4, 4, 1);
+        Add("ours", "W=64", ByteMatching.Peak, 4, 4, 1);
+        Add("kivi", "W=320", ByteMatching.Average, 3, 5, 2);
+        Add("kivi", "W=192", ByteMatching.Peak, 2, 3, 8);
+        var (peaks, divergence) = (new ReportWriter(folder), new ReportWriter(folder));
+
+        ReportSections.Choose(["peaks"]).Single().Write(peaks, store);
+        ReportSections.Choose(["kl"]).Single().Write(divergence, store);
+
+        peaks.ToString().ShouldContain("| KIVI | 320 | 0.75 | 2 | 192 | 2 | 3 | 0.75 | 8 |");
+        divergence.ToString().ShouldContain("| KIVI | 320 | 3 | 5 | 2 |");
+        divergence.ToString().ShouldNotContain("192");
+
+        void Add(string method, string parameters, ByteMatching matching, double average, double peak, float kl) => store.Add(
+            new ResultKey("kl", "m", "x", method, parameters, "v1 dialogue 1").Under(matching),
+            new DivergenceResult(int.Parse(parameters[2..], System.Globalization.CultureInfo.InvariantCulture), average, peak, [kl, kl], [], []));
+    }
+
+    [Theory]
+    [InlineData("b", "# page\n\n## a\n\nold a\n\n## b\n\nnew\n\n## d\n\nold d\n")]
+    [InlineData("c", "# page\n\n## a\n\nold a\n\n## b\n\nold b\n\n### in b\n\n## c\n\nnew\n\n## d\n\nold d\n")]
+    [InlineData("e", "# page\n\n## a\n\nold a\n\n## b\n\nold b\n\n### in b\n\n## d\n\nold d\n\n## e\n\nnew\n")]
+    public void Replace_OneSection_LeavesTheOthers(string title, string expected)
+    {
+        const string Page = "# page\n\n## a\n\nold a\n\n## b\n\nold b\n\n### in b\n\n## d\n\nold d\n";
+
+        PageSections.Replace(Page, title, $"## {title}\n\nnew\n", ["a", "b", "c", "d", "e"]).ShouldBe(expected);
+    }
+
+    [Fact]
+    public void Choose_UnknownSection_NamesAll() =>
+        Should.Throw<ArgumentException>(() => ReportSections.Choose(["kl", "x"])).Message.ShouldContain("no section 'x'. There are kl, memory");
+
+    [Fact]
+    public void Only_NoPageYet_SaysSo() =>
+        Should.Throw<ArgumentException>(() => ReportEvaluation.Parse(new Arguments(["report", "--out", folder, "--only", "kl"])))
+            .Message.ShouldContain("there is none");
 
     [Fact]
     public void Newest_ModelReplaced_LeavesItsOldResultsOut()
