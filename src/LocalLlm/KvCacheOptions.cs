@@ -21,17 +21,20 @@ public sealed record KvCacheOptions
     /// </summary>
     public int? PageTokens { get; set; }
 
-    /// <summary>Bits of a key's number in a page: 2, 3 or 4.</summary>
-    public int KeyBits { get; set; } = 2;
+    /// <summary>
+    /// Bits of a key's number in a page: 2, 3 or 4. Where this, <see cref="SlowKeyBits"/> and <see cref="ValueBits"/> are all null, each layer has the bits that the model
+    /// folder's kv_cache.json names; where there is no such file, or one of them is set, null means 2.
+    /// </summary>
+    public int? KeyBits { get; set; }
 
     /// <summary>
     /// Bits of a key's number in the slower half of the rotation pairs, in tiles of 16 channels: 3 or 4 where <see cref="KeyBits"/> is 2; what is no more
-    /// than <see cref="KeyBits"/> has no effect. Slow pairs tell what a token is, fast ones where it stands.
+    /// than <see cref="KeyBits"/> has no effect. Slow pairs tell what a token is, fast ones where it stands. Null as for <see cref="KeyBits"/>, or else 3.
     /// </summary>
-    public int SlowKeyBits { get; set; } = 3;
+    public int? SlowKeyBits { get; set; }
 
-    /// <summary>Bits of a value's number in a page: 2, 3 or 4.</summary>
-    public int ValueBits { get; set; } = 2;
+    /// <summary>Bits of a value's number in a page: 2, 3 or 4. Null as for <see cref="KeyBits"/>, or else 2.</summary>
+    public int? ValueBits { get; set; }
 
     /// <summary>How the scales of a page are stored.</summary>
     public KvScaleFormat Scales { get; set; } = KvScaleFormat.Byte;

@@ -73,7 +73,7 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
         LibTorch.EnsureLoaded(options.LibTorchPath);
         // What the cache will refuse is better known before gigabytes are read; the type is known later, and takes no less room than this one.
         if (folder.Config is { } early)
-            _ = new KvCacheFactory(options.KvCache, new KvShape(early.Layers, early.KvHeads, early.HeadDim, ScalarType.BFloat16, CPU));
+            _ = new KvCacheFactory(options.KvCache, new KvShape(early.Layers, early.KvHeads, early.HeadDim, ScalarType.BFloat16, CPU, folder.CacheBits));
         set_num_threads(options.Threads ?? LibTorch.DefaultThreads);
         var device = TorchDevice.Resolve(options.Device);
         // As many as libtorch takes: the two never work at the same time.
@@ -103,7 +103,7 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
         var config = model.Config;
         var memoryBytes = FreeMemory.Resolve(options.KvCache.MemoryBytes, model.Device);
         var pool = new KvPool(memoryBytes);
-        var shape = new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device);
+        var shape = new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device, folder.CacheBits);
         var caches = new KvCacheFactory(options.KvCache, shape, attention.UsesCpuKernels, pool, attention.Queue);
         var info = new LlmModelInfo
         {
@@ -119,6 +119,8 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
         var prompts = new PromptEncoder(tokenizer, chat, folder.Generation?.Sampling ?? new SamplingOptions(), endIds, info.ContextTokens, config.VocabSize, caches,
             memoryBytes, TimeProvider.System);
         LogLoaded(logger, info.ModelId, info.Architecture, info.ParameterCount / 1e6, info.Device, info.ContextTokens, options.KvCache.Kind);
+        if (caches.IsTuned)
+            LogTuned(logger, CacheBitsConfig.FileName);
         LogMemory(logger, memoryBytes / (double)(1 << 20), caches.PeakBytesFor(info.ContextTokens) / (double)(1 << 20));
         LogAttention(logger, attention.Description);
         if (attention.Warning is { } warning)
@@ -185,6 +187,9 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "{Warning}")]
     private static partial void LogWarning(ILogger logger, string warning);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "The bits of each layer's pages are those of {File}; KvCache.KeyBits, SlowKeyBits or ValueBits set others")]
+    private static partial void LogTuned(ILogger logger, string file);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "CPU kernels: {Path}, {Threads} threads")]
     private static partial void LogKernels(ILogger logger, SimdPath path, int threads);

@@ -35,7 +35,7 @@ internal sealed class KvCacheFactory
         if (errors.Count == 0)
         {
             policy = Policy(options);
-            format = policy is null ? null : Format(options, shape, policy.PageTokens);
+            format = policy is null ? null : new PageFormat(options, shape, policy.PageTokens);
             var limit = pool?.LimitBytes ?? options.MemoryBytes?.Bytes;
             if (PeakBytesFor(1) is var needed && needed > limit)
             {
@@ -58,15 +58,23 @@ internal sealed class KvCacheFactory
     public ICacheOperations Operations { get; }
 
     /// <summary>
-    /// Bits of a number of an old token, scales not counted; the more where keys and values differ, slow channels and boundary layers left out.
+    /// Bits of a number of an old token, scales not counted; the more where keys and values differ, those of most layers where layers differ, slow channels and boundary
+    /// layers left out.
     /// </summary>
-    public int KvBits => policy is { KeepsEvicted: true } ? Math.Max(options.KeyBits, options.ValueBits) : 8 * Shape.ElementBytes;
+    public int KvBits => policy is { KeepsEvicted: true }
+        ? LayerBits.Select(b => Math.Max(b.Key, b.Value)).CountBy(bits => bits).MaxBy(count => count.Value).Key
+        : 8 * Shape.ElementBytes;
+
+    /// <summary>True where each layer has the bits that the model folder names.</summary>
+    public bool IsTuned => policy is { KeepsEvicted: true } && Shape.Bits is not null && PageBits.IsTuned(options);
 
     /// <summary>All that a saved cache depends on, but for the model: caches of factories with the same text can be read by each other.</summary>
     public string Fingerprint => string.Create(CultureInfo.InvariantCulture,
-        $"{options.Kind}, window {options.Window}, sinks {options.SinkTokens}, page {policy?.PageTokens}, bits {options.KeyBits}/{options.SlowKeyBits}/{options.ValueBits}, ")
+        $"{options.Kind}, window {options.Window}, sinks {options.SinkTokens}, page {policy?.PageTokens}, bits {string.Join(' ', LayerBits)}, ")
         + string.Create(CultureInfo.InvariantCulture, $"scales {options.Scales}, clip search {options.ClipSearch}, boundary {options.BoundaryLayers}: {options.BoundaryKeyBits}/")
         + string.Create(CultureInfo.InvariantCulture, $"{options.BoundaryValueBits}, shape {Shape.Layers}/{Shape.KvHeads}/{Shape.HeadDim} {Shape.Type}");
+
+    private IEnumerable<PageBits> LayerBits => Enumerable.Range(0, Shape.Layers).Select(layer => PageBits.Of(options, Shape, layer));
 
     /// <summary>An empty cache.</summary>
     /// <exception cref="KvMemoryException">The pool has no room for it.</exception>
@@ -134,10 +142,4 @@ internal sealed class KvCacheFactory
             _ => null,
         };
     }
-
-    private static PageFormat Format(KvCacheOptions options, KvShape shape, int pageTokens) => new(
-        shape.Layers,
-        new PageLayout(pageTokens, shape.HeadDim, options.KeyBits, options.ValueBits, options.Scales, Math.Max(options.KeyBits, options.SlowKeyBits)),
-        new PageLayout(pageTokens, shape.HeadDim, options.BoundaryKeyBits, options.BoundaryValueBits, options.Scales),
-        options.BoundaryLayers);
 }

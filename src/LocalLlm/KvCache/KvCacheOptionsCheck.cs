@@ -15,17 +15,17 @@ internal static class KvCacheOptionsCheck
             yield return error;
         if (options.SinkTokens is < 0 or > MostSinkTokens)
             yield return Wrong(nameof(options.SinkTokens), $"0 to {MostSinkTokens}", options.SinkTokens);
-        if (!IsCodeWidth(options.KeyBits))
-            yield return Wrong(nameof(options.KeyBits), "2, 3 or 4", options.KeyBits);
-        if (!IsCodeWidth(options.ValueBits))
-            yield return Wrong(nameof(options.ValueBits), "2, 3 or 4", options.ValueBits);
+        if (options.KeyBits is { } keyBits && !IsCodeWidth(keyBits))
+            yield return Wrong(nameof(options.KeyBits), "2, 3 or 4", keyBits);
+        if (options.ValueBits is { } valueBits && !IsCodeWidth(valueBits))
+            yield return Wrong(nameof(options.ValueBits), "2, 3 or 4", valueBits);
         if (!Enum.IsDefined(options.Scales))
             yield return Wrong(nameof(options.Scales), $"one of {string.Join(", ", Enum.GetNames<KvScaleFormat>())}", options.Scales);
         if (options.BoundaryLayers < 0)
             yield return Wrong(nameof(options.BoundaryLayers), "0 or more", options.BoundaryLayers);
-        if (!IsCodeWidth(options.SlowKeyBits))
-            yield return Wrong(nameof(options.SlowKeyBits), "2, 3 or 4", options.SlowKeyBits);
-        else if (IsCodeWidth(options.KeyBits) && options.KeyBits > 2 && options.SlowKeyBits > options.KeyBits)
+        if (options.SlowKeyBits is { } slowBits && !IsCodeWidth(slowBits))
+            yield return Wrong(nameof(options.SlowKeyBits), "2, 3 or 4", slowBits);
+        else if (options.KeyBits is > 2 and <= 4 && options.SlowKeyBits > options.KeyBits)
             yield return Wrong(nameof(options.SlowKeyBits), $"no more than {nameof(options.KeyBits)} ({options.KeyBits}) where that is above 2", options.SlowKeyBits);
         if (!IsCodeWidth(options.BoundaryKeyBits))
             yield return Wrong(nameof(options.BoundaryKeyBits), "2, 3 or 4", options.BoundaryKeyBits);

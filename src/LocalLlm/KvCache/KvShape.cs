@@ -1,3 +1,4 @@
+using LocalLlm.Loading;
 using static TorchSharp.torch;
 
 namespace LocalLlm.KvCache;
@@ -8,7 +9,8 @@ namespace LocalLlm.KvCache;
 /// <param name="HeadDim">D: channels of a head.</param>
 /// <param name="Type">The compute type, in which rows are held: float32, bfloat16 or float16.</param>
 /// <param name="Device">Where the tensors live.</param>
-internal sealed record KvShape(int Layers, int KvHeads, int HeadDim, ScalarType Type, Device Device)
+/// <param name="Bits">What was measured of its layers; null where nothing was.</param>
+internal sealed record KvShape(int Layers, int KvHeads, int HeadDim, ScalarType Type, Device Device, CacheBitsConfig? Bits = null)
 {
     /// <summary>Bytes of an element of <see cref="Type"/>.</summary>
     public int ElementBytes => Type == ScalarType.Float32 ? 4 : 2;

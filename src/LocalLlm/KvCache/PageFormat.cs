@@ -2,37 +2,31 @@ using LocalLlm.Quantization;
 
 namespace LocalLlm.KvCache;
 
-/// <summary>The layout of each layer's pages: the first and the last layers may be held at more bits than those between.</summary>
+/// <summary>The layout of each layer's pages: layers may have bits of their own.</summary>
 internal sealed class PageFormat
 {
     private readonly PageLayout[] layouts;
 
-    /// <summary>Creates the format.</summary>
-    /// <param name="layers">Number of layers.</param>
-    /// <param name="inner">The layout of the layers between.</param>
-    /// <param name="boundary">The layout of the others, with the same tokens and channels.</param>
-    /// <param name="boundaryLayers">n: the first n and the last n layers.</param>
-    /// <exception cref="ArgumentException">
-    /// The two layouts hold different tokens or channels, or there are fewer than 2n layers.
-    /// </exception>
-    public PageFormat(int layers, PageLayout inner, PageLayout boundary, int boundaryLayers)
+    /// <summary>The format that options ask for, of a model whose folder may name bits for each layer.</summary>
+    /// <param name="options">Valid options.</param>
+    /// <param name="shape">The model's.</param>
+    /// <param name="tokens">P.</param>
+    public PageFormat(KvCacheOptions options, KvShape shape, int tokens)
     {
-        if ((inner.Tokens, inner.HeadDim) != (boundary.Tokens, boundary.HeadDim))
-        {
-            throw new ArgumentException($"Pages of one cache hold the same tokens and channels; got {inner.Tokens} and "
-                + $"{boundary.Tokens} tokens, {inner.HeadDim} and {boundary.HeadDim} channels.", nameof(boundary));
-        }
+        layouts =
+        [
+            .. Enumerable.Range(0, shape.Layers).Select(layer => IsBoundary(layer)
+                ? new PageLayout(tokens, shape.HeadDim, options.BoundaryKeyBits, options.BoundaryValueBits, options.Scales)
+                : Layout(PageBits.Of(options, shape, layer))),
+        ];
 
-        if (boundaryLayers < 0 || 2 * boundaryLayers > layers)
-            throw new ArgumentOutOfRangeException(nameof(boundaryLayers), boundaryLayers, $"There are {layers} layers.");
-        layouts = [.. Enumerable.Range(0, layers).Select(l => l < boundaryLayers || l >= layers - boundaryLayers ? boundary : inner)];
+        bool IsBoundary(int layer) => layer < options.BoundaryLayers || layer >= shape.Layers - options.BoundaryLayers;
+
+        PageLayout Layout(PageBits bits) => new(tokens, shape.HeadDim, bits.Key, bits.Value, options.Scales, bits.SlowKey);
     }
 
     /// <summary>One layout for all layers.</summary>
-    public PageFormat(int layers, PageLayout layout)
-        : this(layers, layout, layout, 0)
-    {
-    }
+    public PageFormat(int layers, PageLayout layout) => layouts = [.. Enumerable.Repeat(layout, layers)];
 
     /// <summary>Each layer's layout.</summary>
     public IReadOnlyList<PageLayout> Layouts => layouts;

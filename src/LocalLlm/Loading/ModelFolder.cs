@@ -19,6 +19,9 @@ internal sealed class ModelFolder : IDisposable
     /// <summary>The generation defaults; null if the folder has none.</summary>
     public GenerationConfig? Generation { get; private set; }
 
+    /// <summary>The bits of each layer's pages that were measured for the model; null if the folder has none.</summary>
+    public CacheBitsConfig? CacheBits { get; private set; }
+
     /// <summary>The weights; null if they are missing or wrong.</summary>
     public Checkpoint? Weights { get; private set; }
 
@@ -111,6 +114,8 @@ internal sealed class ModelFolder : IDisposable
                 errors.Add("config.json is missing.");
             if (Find("generation_config.json") is { } generation)
                 Generation = GenerationConfig.Read(generation, errors);
+            if (Find(CacheBitsConfig.FileName) is { } bits)
+                CacheBits = CacheBitsConfig.Read(bits, Config?.Layers, errors);
             TokenizerJsonPath = Find("tokenizer.json");
             TokenizerModelPath = Find("tokenizer.model");
             TokenizerConfigPath = Find("tokenizer_config.json");

@@ -1,4 +1,5 @@
 using LocalLlm.Kernels.Cpu;
+using LocalLlm.KvCache;
 using LocalLlm.Quantization;
 using static TorchSharp.torch;
 
@@ -25,7 +26,7 @@ internal sealed class AttentionComparison(int[] tokens, int[] headDims, int quer
 
     private static int SlowKeyBits(Arguments arguments)
     {
-        var bits = arguments.Number("slow-key-bits", new KvCacheOptions().SlowKeyBits);
+        var bits = arguments.Number("slow-key-bits", PageBits.Default.SlowKey);
         return bits is 2 or 3 or 4 ? bits : throw new ArgumentException($"--slow-key-bits is 2, 3 or 4, got {bits}.");
     }
 

@@ -52,14 +52,15 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
         using var folder = ModelFolder.Open(files.FolderPath);
         var isCpu = device.type == TorchSharp.DeviceType.CPU;
         using var model = DecoderModel.Load(folder, device, WeightType.BFloat16, team: isCpu ? machine.Team : null);
-        using var fused = isCpu ? new CpuAttention(machine.Team) : null;
-        IAttentionBackend attention = fused is null ? new TorchAttention() : fused;
+        using var attention = AttentionSetup.Create(new LlmEngineOptions { ModelPath = files.FolderPath, Device = scale.Device }, device, isCpu ? machine.Team : null);
+        if (attention.Warning is { } warning)
+            Console.Error.WriteLine(warning);
         var tokenizer = TextTokenizer.Load(files.FolderPath);
         foreach (var (_, options) in Kinds)
             _ = Serve(model, attention, tokenizer, options, scale.Contexts[0], 1); // the first run pays for the just-in-time compiler
         foreach (var context in scale.Contexts)
         {
-            var fits = Kinds.Select(k => Fits(model, k.Options, context)).ToArray();
+            var fits = Kinds.Select(k => Fits(model, attention, k.Options, context)).ToArray();
             var served = Kinds.Select(_ => new Dictionary<int, ServedTurns>()).ToArray();
             foreach (var count in scale.Conversations)
             {
@@ -109,10 +110,10 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
     /// <summary>
     /// How many conversations the pool takes, as the loop admits them: each needs room for its way to the context, and then holds what it reserved.
     /// </summary>
-    private (int Conversations, long EachBytes) Fits(DecoderModel model, KvCacheOptions options, int context)
+    private (int Conversations, long EachBytes) Fits(DecoderModel model, AttentionSetup attention, KvCacheOptions options, int context)
     {
         using var pool = new KvPool(scale.Budget);
-        var factory = new KvCacheFactory(options, Shape(model), UsesKernels(model), pool);
+        var factory = new KvCacheFactory(options, Shape(model), attention.UsesCpuKernels, pool, attention.Queue);
         var caches = new List<IKvCache>();
         while (factory.PeakBytesFor(context) <= pool.FreeBytes)
         {
@@ -125,10 +126,10 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
     }
 
     private ServedTurns Serve(
-        DecoderModel model, IAttentionBackend attention, TextTokenizer tokenizer, KvCacheOptions options, int context, int count)
+        DecoderModel model, AttentionSetup attention, TextTokenizer tokenizer, KvCacheOptions options, int context, int count)
     {
         var pool = new KvPool(scale.Budget); // the loop's
-        var factory = new KvCacheFactory(options, Shape(model), UsesKernels(model), pool);
+        var factory = new KvCacheFactory(options, Shape(model), attention.UsesCpuKernels, pool, attention.Queue);
         var depth = context - scale.Turn - scale.Answer;
         var start = 0L;
         using var loop = new EngineLoop(
@@ -155,7 +156,7 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
                 // All have their caches once the first step runs, for all of them fit.
                 if (start == 0)
                     start = Stopwatch.GetTimestamp();
-                return model.Forward(batch, attention);
+                return model.Forward(batch, attention.Backend);
             },
             tokenizer, NullLogger.Instance);
         // The loop waits until all are there, so that none of them is filled while others are served.
@@ -198,8 +199,6 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
     }
 
     private KvShape Shape(DecoderModel model) => new(scale.Layers, model.Config.KvHeads, model.Config.HeadDim, model.Type, model.Device);
-
-    private static bool UsesKernels(DecoderModel model) => model.Device.type == TorchSharp.DeviceType.CPU;
 
     /// <summary>A job that holds the engine's thread until it is let go.</summary>
     private sealed class Gate(ManualResetEventSlim opened) : IEngineJob

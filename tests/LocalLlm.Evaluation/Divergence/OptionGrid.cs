@@ -1,5 +1,6 @@
 using System.Globalization;
 using LocalLlm.Evaluation.Methods;
+using LocalLlm.KvCache;
 
 namespace LocalLlm.Evaluation.Divergence;
 
@@ -65,7 +66,8 @@ internal static class OptionGrid
         var parts = new List<string> { kind, string.Create(CultureInfo.InvariantCulture, $"W{options.Window}") };
         Add(options.PageTokens is not null, $"page{options.PageTokens}");
         Add(options.SinkTokens > 0, $"sinks{options.SinkTokens}");
-        Add(true, options.SlowKeyBits > options.KeyBits ? $"k{options.KeyBits}+{options.SlowKeyBits}v{options.ValueBits}" : $"k{options.KeyBits}v{options.ValueBits}");
+        var bits = PageBits.Of(options);
+        Add(true, bits.SlowKey > bits.Key ? $"k{bits.Key}+{bits.SlowKey}v{bits.Value}" : $"k{bits.Key}v{bits.Value}");
         Add(options.Scales == KvScaleFormat.Half, "half");
         Add(!options.ClipSearch, "minmax");
         Add(options.BoundaryLayers > 0, $"edge{options.BoundaryLayers}@{options.BoundaryKeyBits}/{options.BoundaryValueBits}");

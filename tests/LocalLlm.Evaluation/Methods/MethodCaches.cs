@@ -20,13 +20,8 @@ internal sealed class MethodCaches
         factory = new KvCacheFactory(method.Options, shape, useKernels: true);
         var o = method.Options;
         Policy = method.ReachStep is { } step ? new LogReachPolicy(o.Window, step, o.SinkTokens) : KvCacheFactory.Policy(o);
-        if (Policy is null)
-            return;
-        format = new PageFormat(
-            shape.Layers,
-            new PageLayout(Policy.PageTokens, shape.HeadDim, o.KeyBits, o.ValueBits, o.Scales, Math.Max(o.KeyBits, o.SlowKeyBits)),
-            new PageLayout(Policy.PageTokens, shape.HeadDim, o.BoundaryKeyBits, o.BoundaryValueBits, o.Scales),
-            o.BoundaryLayers);
+        if (Policy is not null)
+            format = new PageFormat(o, shape, Policy.PageTokens);
     }
 
     /// <summary>Which token is where in an empty cache; null for a dense one.</summary>

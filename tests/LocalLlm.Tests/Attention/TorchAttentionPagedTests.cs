@@ -1,7 +1,9 @@
 using CsCheck;
 using LocalLlm.Attention;
 using LocalLlm.Interop;
+using LocalLlm.Kernels.Cpu;
 using LocalLlm.KvCache;
+using LocalLlm.Loading;
 using LocalLlm.Quantization;
 using LocalLlm.Tests.KvCache;
 using LocalLlm.Tests.KvCache.Policies;
@@ -49,6 +51,29 @@ public class TorchAttentionPagedTests
         var expected = Oracle(stream, CacheCases.Named(name), null, promptEnd);
         for (var layer = 0; layer < 3; layer++)
             KvStream.ShouldBeClose([.. start[layer], .. end[layer]], expected[layer], 1e-5);
+    }
+
+    [Fact]
+    public void Attend_BitsOfTheModelFolder_EqualsDoublePrecisionOnBothBackends()
+    {
+        const int tokens = 480;
+        var bits = new CacheBitsConfig([2, 2, 4], [2, 4, 4], [3, 2, 4]);
+        var stream = new KvStream(new KvShape(3, 2, 72, ScalarType.Float32, CPU, bits), 4, tokens, seed: 13);
+        var options = new KvCacheOptions { Window = 32 };
+        using var team = new WorkerTeam(2);
+        using var kernels = new CpuAttention(team);
+        using var torchCache = new KvCacheFactory(options, stream.Shape).Create();
+        using var cache = new KvCacheFactory(options, stream.Shape, useKernels: true).Create();
+
+        var byTorch = stream.Run(new TorchAttention(), torchCache, [200, 1, 279]);
+        var byKernels = stream.Run(kernels, cache, [200, 1, 279]);
+
+        var expected = Oracle(stream, options, null);
+        for (var layer = 0; layer < 3; layer++)
+        {
+            KvStream.ShouldBeClose(byTorch[layer], expected[layer], 1e-5);
+            KvStream.ShouldBeClose(byKernels[layer], expected[layer], 1e-5);
+        }
     }
 
     [Theory]
@@ -185,10 +210,10 @@ public class TorchAttentionPagedTests
     {
         var kvHeads = stream.Shape.KvHeads;
         var isBoundary = layer < options.BoundaryLayers || layer >= stream.Shape.Layers - options.BoundaryLayers;
+        var bits = PageBits.Of(options, stream.Shape, layer);
         var layout = new PageLayout(
-            options.PageTokens ?? options.Window, stream.Shape.HeadDim, isBoundary ? options.BoundaryKeyBits : options.KeyBits,
-            isBoundary ? options.BoundaryValueBits : options.ValueBits, options.Scales,
-            isBoundary ? null : Math.Max(options.KeyBits, options.SlowKeyBits));
+            options.PageTokens ?? options.Window, stream.Shape.HeadDim, isBoundary ? options.BoundaryKeyBits : bits.Key,
+            isBoundary ? options.BoundaryValueBits : bits.Value, options.Scales, isBoundary ? null : bits.SlowKey);
         var simulation = new ResidencySimulation(options);
         var keys = new List<float[][]>(); // what a later token sees, [token][KV head][D]
         var values = new List<float[][]>();

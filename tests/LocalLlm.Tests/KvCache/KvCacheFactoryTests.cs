@@ -1,6 +1,7 @@
 using LocalLlm.Interop;
 using LocalLlm.KvCache;
 using LocalLlm.KvCache.Policies;
+using LocalLlm.Loading;
 using LocalLlm.Quantization;
 using static TorchSharp.torch;
 
@@ -127,6 +128,26 @@ public class KvCacheFactoryTests
     [InlineData(KvCacheKind.LogEvict, 2, 2, 32)]
     public void KvBits_EachKind_AreThoseOfWhatItKeepsOfOldTokens(KvCacheKind kind, int keyBits, int valueBits, int expected) =>
         new KvCacheFactory(new KvCacheOptions { Kind = kind, KeyBits = keyBits, ValueBits = valueBits }, Shape).KvBits.ShouldBe(expected);
+
+    [Fact]
+    public void Constructor_BitsOfTheModelFolder_AreTakenWhereTheOptionsNameNone()
+    {
+        var tuned = Shape with { Bits = new CacheBitsConfig([2, 2, 3, 2], [2, 4, 3, 2], [2, 3, 4, 2]) };
+        var (without, with) = (new KvCacheFactory(new KvCacheOptions(), Shape), new KvCacheFactory(new KvCacheOptions(), tuned));
+
+        with.IsTuned.ShouldBeTrue();
+        without.IsTuned.ShouldBeFalse();
+        with.KvBits.ShouldBe(2);
+        with.Fingerprint.ShouldNotBe(without.Fingerprint);
+        var format = new PageFormat(new KvCacheOptions { BoundaryLayers = 1 }, tuned, 64);
+        format.Layouts.Select(l => (l.KeyBits, l.SlowKeyBits, l.ValueBits)).ShouldBe([(4, 4, 4), (2, 4, 3), (3, 3, 4), (4, 4, 4)]);
+
+        // One of the three set: the options' own, for all layers.
+        var set = new KvCacheFactory(new KvCacheOptions { ValueBits = 3 }, tuned);
+        set.IsTuned.ShouldBeFalse();
+        set.Fingerprint.ShouldBe(new KvCacheFactory(new KvCacheOptions { KeyBits = 2, SlowKeyBits = 3, ValueBits = 3 }, Shape).Fingerprint);
+        new KvCacheFactory(new KvCacheOptions { Kind = KvCacheKind.Dense }, tuned).IsTuned.ShouldBeFalse();
+    }
 
     [Fact]
     public void Constructor_FormatThatDoesNotFitThePolicy_Throws() =>

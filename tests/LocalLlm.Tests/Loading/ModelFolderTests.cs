@@ -72,5 +72,40 @@ public sealed class ModelFolderTests : IDisposable
         folder.EosTokenIds.ShouldBe([8, 9]);
     }
 
+    [Fact]
+    public void CacheBits_KvCacheFile_AreReadForEachLayer()
+    {
+        var config = RandomCheckpoint.Config("LlamaForCausalLM", new() { ["num_hidden_layers"] = 3 });
+        writer.WriteModel(config, RandomCheckpoint.Tensors(config));
+        using (var without = ModelFolder.Open(writer.FolderPath))
+            without.CacheBits.ShouldBeNull();
+        writer.WriteText("kv_cache.json", """{"key_bits": [2, 2, 4], "slow_key_bits": [2, 4, 4], "value_bits": [2, 3, 4], "note": "other fields do not matter"}""");
+
+        using var folder = ModelFolder.Open(writer.FolderPath);
+
+        folder.Errors.ShouldBeEmpty();
+        folder.CacheBits.ShouldNotBeNull();
+        folder.CacheBits.KeyBits.ShouldBe([2, 2, 4]);
+        folder.CacheBits.SlowKeyBits.ShouldBe([2, 4, 4]);
+        folder.CacheBits.ValueBits.ShouldBe([2, 3, 4]);
+    }
+
+    [Theory]
+    [InlineData("""{"key_bits": [2, 2], "slow_key_bits": [3, 3, 3], "value_bits": [2, 2, 2]}""", "kv_cache.json: key_bits has 2 entries; the model has 3 layers")]
+    [InlineData("""{"key_bits": [2, 2, 5], "slow_key_bits": [3, 3, 3], "value_bits": [2, 2, 2]}""", "must be an integer of 2 to 4")]
+    [InlineData("""{"key_bits": [2, 2, 2], "value_bits": [2, 2, 2]}""", "slow_key_bits is missing")]
+    [InlineData("""{"key_bits": [2, 3, 2], "slow_key_bits": [3, 4, 3], "value_bits": [2, 2, 2]}""", "slow_key_bits must be no more than the layer's key_bits")]
+    [InlineData("[]", "kv_cache.json holds a JSON")]
+    public void CacheBits_WrongFile_IsAnError(string json, string expected)
+    {
+        var config = RandomCheckpoint.Config("LlamaForCausalLM", new() { ["num_hidden_layers"] = 3 });
+        writer.WriteModel(config, RandomCheckpoint.Tensors(config));
+        writer.WriteText("kv_cache.json", json);
+
+        using var folder = ModelFolder.Open(writer.FolderPath);
+
+        folder.Errors.ShouldHaveSingleItem().ShouldContain(expected);
+    }
+
     public void Dispose() => writer.Dispose();
 }
