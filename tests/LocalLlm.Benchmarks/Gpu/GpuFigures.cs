@@ -1,3 +1,4 @@
+using LocalLlm.KvCache;
 using LocalLlm.Quantization;
 using static TorchSharp.torch;
 
@@ -17,7 +18,7 @@ internal sealed class GpuFigures(string[] sections, (int Sequences, int Tokens)[
     public const int PageTokens = 64;
 
     private const int QueryHeads = 32, KvHeads = 8, HeadDim = 128;
-    private static readonly PageLayout Layout = new(PageTokens, HeadDim, slowKeyBits: new KvCacheOptions().SlowKeyBits);
+    private static readonly PageLayout Layout = new(PageTokens, HeadDim, slowKeyBits: PageBits.Default.SlowKey);
 
     /// <summary>Measures on any device that the launcher's kernels reach.</summary>
     /// <param name="target">The device.</param>

@@ -55,8 +55,15 @@ internal static class OptionGrid
             from window in new[] { 32, 64 }
             from step in window == 32 ? new[] { 3, 4, 5, 8 } : [3, 4]
             from sinks in new[] { 0, 4 }
-            select Named(new KvCacheOptions { Kind = KvCacheKind.LogQuant, Window = window, SinkTokens = sinks }, step);
-        return [.. all.Distinct().Select(o => Named(o, null)).Concat(reaches)];
+            select Named(WithBits(new KvCacheOptions { Kind = KvCacheKind.LogQuant, Window = window, SinkTokens = sinks }), step);
+        return [.. all.Select(WithBits).Distinct().Select(o => Named(o, null)).Concat(reaches)];
+    }
+
+    // Named bits, the same for all layers: a grid is of options, not of what a model's folder says.
+    private static KvCacheOptions WithBits(KvCacheOptions options)
+    {
+        var bits = PageBits.Of(options);
+        return options with { KeyBits = bits.Key, SlowKeyBits = bits.SlowKey, ValueBits = bits.Value };
     }
 
     private static Method Named(KvCacheOptions options, int? reach)

@@ -46,7 +46,7 @@ internal static class EngineMethods
         folder.ThrowIfInvalid(null);
         var config = folder.Config!;
         LibTorch.EnsureLoaded(); // a torch device is a part of the shape
-        return new KvShape(config.Layers, config.KvHeads, config.HeadDim, ScalarType.BFloat16, CPU);
+        return new KvShape(config.Layers, config.KvHeads, config.HeadDim, ScalarType.BFloat16, CPU, folder.CacheBits);
     }
 
     private static bool IsOfEngine(Method method) => method is { IsReferenceCode: false, ReachStep: null };

@@ -54,10 +54,11 @@ internal sealed record Method(string Id, string Label, MethodFamily Family, KvCa
                 return "dense";
             if (IsReferenceCode)
                 return string.Create(CultureInfo.InvariantCulture, $"reference code 1 W={o.Window}");
-            var bits = PageBits.Of(o);
+            var uniform = PageBits.Of(o);
+            var bits = PageBits.IsTuned(o) ? "model's" : $"{uniform.Key}{(uniform.SlowKey > uniform.Key ? $"+{uniform.SlowKey}" : "")}/{uniform.Value}";
             var kind = ReachStep is { } step ? string.Create(CultureInfo.InvariantCulture, $"{o.Kind} reach={step}") : o.Kind.ToString();
             return string.Create(CultureInfo.InvariantCulture,
-                $"{kind} W={o.Window} sinks={o.SinkTokens} page={o.PageTokens ?? o.Window} bits={bits.Key}{(bits.SlowKey > bits.Key ? $"+{bits.SlowKey}" : "")}/{bits.Value} "
+                $"{kind} W={o.Window} sinks={o.SinkTokens} page={o.PageTokens ?? o.Window} bits={bits} "
                 + $"scales={o.Scales} clip={o.ClipSearch} boundary={o.BoundaryLayers}@{o.BoundaryKeyBits}/{o.BoundaryValueBits}");
         }
     }

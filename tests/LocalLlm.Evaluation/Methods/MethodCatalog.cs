@@ -39,6 +39,7 @@ internal static class MethodCatalog
         Variant("w32", "W = 32", o => o.Window = 32),
         Variant("w128", "W = 128", o => o.Window = 128),
         Variant("page32", "pages of 32", o => o.PageTokens = 32),
+        Variant("alike", "all layers alike", o => (o.KeyBits, o.SlowKeyBits, o.ValueBits) = (PageBits.Default.Key, PageBits.Default.SlowKey, PageBits.Default.Value)),
         Variant("k2", "2-bit keys", o => o.SlowKeyBits = 2),
         Variant("k3", "3-bit keys", o => o.KeyBits = 3),
         Variant("s4", "4-bit keys in slow channels", o => o.SlowKeyBits = 4),

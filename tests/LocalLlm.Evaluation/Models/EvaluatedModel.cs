@@ -13,12 +13,12 @@ namespace LocalLlm.Evaluation.Models;
 internal sealed class EvaluatedModel : IDisposable
 {
     private EvaluatedModel(
-        ModelSource source, string fingerprint, DecoderModel decoder, TextTokenizer tokenizer, ChatFormat? chat, WorkerTeam team)
+        ModelSource source, string fingerprint, DecoderModel decoder, TextTokenizer tokenizer, ChatFormat? chat, CacheBitsConfig? bits, WorkerTeam team)
     {
         (Source, Fingerprint, Decoder, Tokenizer, Chat) = (source, fingerprint, decoder, tokenizer, chat);
         Attention = new CpuAttention(team);
         var config = decoder.Config;
-        Shape = new KvShape(config.Layers, config.KvHeads, config.HeadDim, decoder.Type, decoder.Device);
+        Shape = new KvShape(config.Layers, config.KvHeads, config.HeadDim, decoder.Type, decoder.Device, bits);
     }
 
     /// <summary>Where it came from.</summary>
@@ -60,7 +60,7 @@ internal sealed class EvaluatedModel : IDisposable
         {
             if (source.IsStress)
                 StressModel.Apply(decoder);
-            return new EvaluatedModel(source, source.Fingerprint(), decoder, tokenizer!, chat, team);
+            return new EvaluatedModel(source, source.Fingerprint(), decoder, tokenizer!, chat, folder.CacheBits, team);
         }
         catch
         {

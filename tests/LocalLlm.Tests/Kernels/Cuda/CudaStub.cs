@@ -1,8 +1,8 @@
-using LocalLlm.Kernels.Cuda;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using LocalLlm.Interop;
+using LocalLlm.Kernels.Cuda;
 
 namespace LocalLlm.Tests.Kernels.Cuda;
 
