@@ -6,6 +6,7 @@ using LocalLlm.Evaluation.Memory;
 using LocalLlm.Evaluation.Perplexity;
 using LocalLlm.Evaluation.Recall;
 using LocalLlm.Evaluation.Report;
+using LocalLlm.Evaluation.Tuning;
 
 namespace LocalLlm.Evaluation;
 
@@ -31,10 +32,13 @@ internal static class Commands
           longbench --data DIR --config DIR [--tasks LIST] [--limit N] [--cut-middle]
                                 LongBench's files TASK.jsonl, with the prompts and lengths of its dataset2prompt.json and
                                 dataset2maxlen.json; a sample that does not fit the context is left out, or asked without its middle
+          tune [--text FILE] [--write]
+                                bits for each layer's pages at as many bytes as the default has, by divergence; --write puts them into the model
+                                folder as kv_cache.json, which the engine then follows
           report [--out docs] [--only LIST]
                                 docs/evaluation.md and its pictures from the stored results; --only writes the sections named (kl,
                                 memory, perplexity, recall, peaks, attention, gsm8k, longbench) and leaves the rest of the page as it is
-          all [--quick]         every evaluation, one after the other; gsm8k and longbench where --gsm8k-data FILE and
+          all [--quick]         every evaluation but tune, one after the other; gsm8k and longbench where --gsm8k-data FILE and
                                 --longbench-data DIR are given, the report where --out is
 
         --model FOLDER[,..]   model folders (the shipped demo model and its stress variant); FOLDER:stress is a folder's stress variant
@@ -61,10 +65,11 @@ internal static class Commands
         ("perplexity", PerplexityEvaluation.Parse),
         ("gsm8k", Gsm8kEvaluation.Parse),
         ("longbench", LongBenchEvaluation.Parse),
+        (TuneEvaluation.Command, TuneEvaluation.Parse),
         ("report", ReportEvaluation.Parse),
     ];
 
     /// <summary>The evaluations of a command; empty if there is no such command.</summary>
     public static IReadOnlyList<IEvaluation> Parse(Arguments arguments) =>
-        [.. All.Where(c => arguments.Command == "all" || c.Name == arguments.Command).Select(c => c.Parse(arguments))];
+        [.. All.Where(c => c.Name == arguments.Command || (arguments.Command == "all" && c.Name != TuneEvaluation.Command)).Select(c => c.Parse(arguments))];
 }

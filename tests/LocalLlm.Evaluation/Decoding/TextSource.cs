@@ -12,6 +12,8 @@ namespace LocalLlm.Evaluation.Decoding;
 /// <summary>Where a model's texts come from: a file, the demo model's held-out dialogues, or what the model itself writes.</summary>
 internal static class TextSource
 {
+    private const int TuningSeed = 1_500_000_001;
+
     /// <summary>Texts of one length.</summary>
     /// <param name="model">The model.</param>
     /// <param name="file">
@@ -30,17 +32,31 @@ internal static class TextSource
             encoder is null ? Sampled(model, i, tokens) : Dialogue(encoder, ForcedScorer.Seed + i, tokens));
     }
 
-    /// <summary>A held-out dialogue of the demo model, cut off at the length.</summary>
-    public static EvaluatedText Dialogue(BytePairEncoder encoder, int seed, int tokens)
+    /// <summary>
+    /// Texts to choose a model's options by: other ones than <see cref="Texts"/> gives, of names and values that the demo model's held-out dialogues have not. A file's
+    /// are the same: what is chosen by it is to be judged by another.
+    /// </summary>
+    /// <exception cref="ArgumentException">The file is missing or too short.</exception>
+    public static IEnumerable<EvaluatedText> TuningTexts(EvaluatedModel model, string? file, int count, int tokens)
     {
-        var generator = new DialogueGenerator(seed, Split.Test, ForcedScorer.DialogueOptions);
+        if (file is not null)
+            return OfFile(model, file, count, tokens);
+        var encoder = DialogueEncoder(model);
+        return Enumerable.Range(0, count).Select(i =>
+            encoder is null ? Sampled(model, TuningSeed + i, tokens) : Dialogue(encoder, TuningSeed + i, tokens, Split.Training));
+    }
+
+    /// <summary>A dialogue of the demo model, a held-out one if not said otherwise, cut off at the length.</summary>
+    public static EvaluatedText Dialogue(BytePairEncoder encoder, int seed, int tokens, Split split = Split.Test)
+    {
+        var generator = new DialogueGenerator(seed, split, ForcedScorer.DialogueOptions);
         var dialogue = new EncodedDialogue(encoder, generator);
         while (dialogue.Ids.Count < tokens)
             dialogue.Add(generator.Next());
         var ids = dialogue.Ids.Take(tokens).ToArray();
         var spans = dialogue.Spans.Where(s => s.Start < tokens)
             .Select(s => new WrittenSpan(s.Start, Math.Min(s.End, tokens), s.DistanceTokens));
-        return new EvaluatedText(Name($"dialogue {seed}", ids), ids, [.. spans]);
+        return new EvaluatedText(Name(split == Split.Test ? $"dialogue {seed}" : $"training dialogue {seed}", ids), ids, [.. spans]);
     }
 
     /// <summary>The demo model's tokenizer where this model has the same; null otherwise.</summary>
