@@ -5,6 +5,8 @@ internal static class UserCache
 {
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
 
+    private const UnixFileMode OthersWrite = UnixFileMode.GroupWrite | UnixFileMode.OtherWrite;
+
     /// <summary>
     /// The per-user cache folder: $XDG_CACHE_HOME/localllm or ~/.cache/localllm, on Windows localllm in the local application data; the system's
     /// temporary folder where there is no home.
@@ -24,7 +26,7 @@ internal static class UserCache
 
     /// <summary>Makes a folder that only its owner can open, also where it was there before: code that others can write must not be loaded.</summary>
     /// <exception cref="IOException">It cannot be made.</exception>
-    /// <exception cref="UnauthorizedAccessException">It cannot be made, or is another user's.</exception>
+    /// <exception cref="UnauthorizedAccessException">It cannot be made, is another user's, or others could write to it until now.</exception>
     public static void CreateOwned(string folder)
     {
         if (OperatingSystem.IsWindows())
@@ -33,6 +35,8 @@ internal static class UserCache
             return;
         }
 
+        if (Directory.Exists(folder) && (File.GetUnixFileMode(folder) & OthersWrite) != 0)
+            throw new UnauthorizedAccessException($"other users can write to '{folder}', so that what lies there cannot be trusted; delete it.");
         Directory.CreateDirectory(folder, OwnerOnly);
         File.SetUnixFileMode(folder, OwnerOnly);
     }

@@ -23,6 +23,8 @@ internal sealed class KernelCache(string folder, Action<string> warn, TimeSpan? 
     /// <param name="compile">Compiles it. What it throws is thrown.</param>
     public byte[] Get(string key, Func<byte[]> compile)
     {
+        if (!TryOwn())
+            return compile(); // nor is anything read: whoever else can write there could have it loaded
         var path = Path.Combine(folder, key);
         if (Read(path) is { } kept)
             return kept;
@@ -51,19 +53,23 @@ internal sealed class KernelCache(string folder, Action<string> warn, TimeSpan? 
         }
     }
 
-    // A file that one process opens at a time. It stays: whoever deleted it could take it from under another that has just opened it.
-    private FileStream? Lock()
+    private bool TryOwn()
     {
         try
         {
             UserCache.CreateOwned(folder);
+            return true;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             Warn(e.Message);
-            return null;
+            return false;
         }
+    }
 
+    // A file that one process opens at a time. It stays: whoever deleted it could take it from under another that has just opened it.
+    private FileStream? Lock()
+    {
         for (var start = Stopwatch.GetTimestamp(); ;)
         {
             try

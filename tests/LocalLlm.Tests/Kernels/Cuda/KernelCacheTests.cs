@@ -118,6 +118,24 @@ public sealed class KernelCacheTests : IDisposable
     }
 
     [Fact]
+    public void Get_OthersCanWriteToTheFolder_CompilesAndReadsNothing()
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Assert.Skip("Windows has no file modes");
+            return;
+        }
+
+        Cache().Get("a", Compile);
+        File.SetUnixFileMode(Folder, File.GetUnixFileMode(Folder) | UnixFileMode.OtherWrite);
+
+        Cache().Get("a", Compile).ShouldBe(Code);
+
+        compiled.ShouldBe(2);
+        warnings.ShouldHaveSingleItem().ShouldContain("delete it");
+    }
+
+    [Fact]
     public void Get_FileCannotBeWritten_CompilesAndWarns()
     {
         Directory.CreateDirectory(Path.Combine(Folder, "a")); // a folder of its name
