@@ -17,6 +17,7 @@ internal static class ModelFolder
     public static void Write(string folder, Network network, BytePairEncoder encoder)
     {
         Directory.CreateDirectory(folder);
+        File.Delete(Path.Combine(folder, "kv_cache.json")); // bits that were tuned for the weights before
         Safetensors.Write(Path.Combine(folder, "model.safetensors"), network.Weights, ScalarType.BFloat16);
         WriteJson(folder, "config.json", Config(network.Config, encoder));
         WriteJson(folder, "generation_config.json", new JsonObject

@@ -62,7 +62,7 @@ internal sealed class DivergenceEvaluation : IEvaluation
         var results = new Dictionary<string, List<DivergenceResult>>();
         var chosen = isSweep
             ? OptionGrid.Methods(run.Arguments.Size == RunSize.Quick)
-            : run.Methods(run.Arguments.Size == RunSize.Quick ? MethodCatalog.Main : MethodCatalog.All);
+            : run.Methods(run.Arguments.Size == RunSize.Quick ? MethodCatalog.MainFor(model.Shape.Bits) : MethodCatalog.All);
         if (chosen.All(m => m == MethodCatalog.Dense))
             throw new ArgumentException($"--methods: kl compares methods with {MethodCatalog.Dense.Id}; name others.");
         chosen = [.. chosen.Where(m => m != MethodCatalog.Dense && Fits(m, model))];

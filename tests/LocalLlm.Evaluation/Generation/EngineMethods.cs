@@ -32,7 +32,7 @@ internal static class EngineMethods
     /// <param name="answerTokens">Tokens of a usual answer.</param>
     public static IReadOnlyList<Method> Methods(EvaluationRun run, string evaluation, KvShape shape, int promptTokens, int answerTokens)
     {
-        var chosen = run.Methods(MethodCatalog.Main).ToList();
+        var chosen = run.Methods(MethodCatalog.MainFor(shape.Bits)).ToList();
         foreach (var method in chosen.Where(m => !IsOfEngine(m)))
             Console.Error.WriteLine($"{evaluation}: {method.Label} is left out, because the engine has no such cache.");
         return MethodCatalog.EqualBytes([.. chosen.Where(IsOfEngine)], shape, promptTokens + answerTokens, [promptTokens]);

@@ -1,4 +1,5 @@
 using LocalLlm.KvCache;
+using LocalLlm.Loading;
 
 namespace LocalLlm.Evaluation.Methods;
 
@@ -16,6 +17,10 @@ internal static class MethodCatalog
 
     /// <summary>The paper's rule over this engine's pages.</summary>
     public static Method OursLog { get; } = new("ours-log", "LogQuant, this engine's pages", MethodFamily.Ours, OfKind(KvCacheKind.LogQuant));
+
+    /// <summary>The default without the bits that a model's folder has for its layers.</summary>
+    public static Method Alike { get; } = Variant(
+        "alike", "all layers alike", o => (o.KeyBits, o.SlowKeyBits, o.ValueBits) = (PageBits.Default.Key, PageBits.Default.SlowKey, PageBits.Default.Value));
 
     /// <summary>Every method.</summary>
     public static IReadOnlyList<Method> All { get; } =
@@ -39,7 +44,7 @@ internal static class MethodCatalog
         Variant("w32", "W = 32", o => o.Window = 32),
         Variant("w128", "W = 128", o => o.Window = 128),
         Variant("page32", "pages of 32", o => o.PageTokens = 32),
-        Variant("alike", "all layers alike", o => (o.KeyBits, o.SlowKeyBits, o.ValueBits) = (PageBits.Default.Key, PageBits.Default.SlowKey, PageBits.Default.Value)),
+        Alike,
         Variant("k2", "2-bit keys", o => o.SlowKeyBits = 2),
         Variant("k3", "3-bit keys", o => o.KeyBits = 3),
         Variant("s4", "4-bit keys in slow channels", o => o.SlowKeyBits = 4),
@@ -57,6 +62,10 @@ internal static class MethodCatalog
 
     /// <summary>The methods of the main comparison: no variants.</summary>
     public static IReadOnlyList<Method> Main { get; } = [.. All.Where(m => m.Family != MethodFamily.Variant)];
+
+    /// <summary>The main comparison on a model: <see cref="Main"/>, and <see cref="Alike"/> where it is not the default.</summary>
+    /// <param name="bits">The model's bits of layers; null if its folder has none.</param>
+    public static IReadOnlyList<Method> MainFor(CacheBitsConfig? bits) => bits is null ? Main : [.. All.Where(m => m.Family != MethodFamily.Variant || m == Alike)];
 
     /// <summary>Methods by their ids.</summary>
     /// <exception cref="ArgumentException">There is no such method.</exception>

@@ -57,7 +57,7 @@ internal sealed class PerplexityEvaluation : IEvaluation
         var what = file is null ? "Texts" : $"{Path.GetFileName(file)}, a window every {step},";
         var series = $"{what} of {tokens} tokens (version {Version})";
         // Full precision is what the others are compared with, so it is always there.
-        IReadOnlyList<Method> chosen = [MethodCatalog.Dense, .. run.Methods(MethodCatalog.Main).Where(m => m != MethodCatalog.Dense)];
+        IReadOnlyList<Method> chosen = [MethodCatalog.Dense, .. run.Methods(MethodCatalog.MainFor(model.Shape.Bits)).Where(m => m != MethodCatalog.Dense)];
         IReadOnlyList<Method>? methods = null;
         var results = new Dictionary<Method, List<PerplexityResult>>();
         using var progress = run.Begin($"perplexity {model.Name} {tokens}", chosen.Count * texts);

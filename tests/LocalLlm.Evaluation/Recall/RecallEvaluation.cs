@@ -29,13 +29,13 @@ internal sealed class RecallEvaluation(int seeds, int[] lengths) : IEvaluation
     /// <inheritdoc/>
     public async Task RunAsync(EvaluationRun run, CancellationToken cancellationToken)
     {
-        var methods = run.Methods(MethodCatalog.Main);
         foreach (var source in run.Models)
         {
             using var model = EvaluatedModel.Load(source, run.Team, cancellationToken);
             var encoder = TextSource.DialogueEncoder(model);
             if (encoder is null && model.Chat is null)
                 continue; // nothing can be asked of a model without a chat template
+            var methods = run.Methods(MethodCatalog.MainFor(model.Shape.Bits));
             var table = new Table($"Recall, {model.Name}: share of right answers");
             var atEqualPeaks = new Table($"Recall, {model.Name}, windows by peak bits: share of right answers");
             foreach (var length in lengths)

@@ -53,10 +53,27 @@ internal sealed class RecallSection : IReportSection
     private static void Write(ReportWriter report, string model, string length, List<(ResultKey Key, RecallResult Value)> results)
     {
         report.Heading(3, $"{model}, conversations of {length} tokens");
-        var methods = Methods(results);
+        var (shared, more) = AskedAlike(results);
+        var methods = Methods(shared);
 
         Picture(report, model, length, methods);
-        var table = new Table("");
+        report.Table(ByRegime($"{Conversations(shared)} conversations.", methods));
+
+        var kinds = new Table("By kind of question, all distances:");
+        foreach (var (_, label, of) in methods)
+        {
+            var answers = of.SelectMany(r => r.Answers).ToList();
+            kinds.Add([("method", label), .. Enum.GetValues<RecallKind>().Select(k => (NameOf(k), (object?)Shown(answers.Where(a => a.Kind == k.ToString()))))]);
+        }
+
+        report.Table(kinds);
+        if (more.Count > 0)
+            report.Table(ByRegime($"The methods that were asked more, in {Conversations(more)} conversations, those above among them:", Methods(more)));
+    }
+
+    private static Table ByRegime(string title, List<(string Id, string Label, List<RecallResult> Results)> methods)
+    {
+        var table = new Table(title);
         foreach (var (_, label, of) in methods)
         {
             var answers = of.SelectMany(r => r.Answers).ToList();
@@ -68,24 +85,36 @@ internal sealed class RecallSection : IReportSection
                 ("tool calls", Shown(answers.Where(a => a.Kind == RecallAnswer.ToolCall))), ("refusals", Shown(answers.Where(a => a.Kind == RecallAnswer.Refusal)))]);
         }
 
-        report.Table(table);
-
-        var kinds = new Table("By kind of question, all distances:");
-        foreach (var (_, label, of) in methods)
-        {
-            var answers = of.SelectMany(r => r.Answers).ToList();
-            kinds.Add([("method", label), .. Enum.GetValues<RecallKind>().Select(k => (NameOf(k), (object?)Shown(answers.Where(a => a.Kind == k.ToString()))))]);
-        }
-
-        report.Table(kinds);
+        return table;
     }
+
+    /// <summary>
+    /// Results of the conversations in which every method was asked, so that methods are compared by the same questions; and of more conversations, if there
+    /// are any that several methods share, those of these methods.
+    /// </summary>
+    public static (List<(ResultKey Key, RecallResult Value)> Shared, List<(ResultKey Key, RecallResult Value)> More) AskedAlike(
+        List<(ResultKey Key, RecallResult Value)> results)
+    {
+        var shared = Common(results);
+        var longer = results.GroupBy(r => r.Key.Method).Where(m => m.Count() > Conversations(shared)).Select(m => m.Key).ToHashSet();
+        var more = longer.Count < 2 ? [] : Common([.. results.Where(r => longer.Contains(r.Key.Method))]);
+        return (shared, Conversations(more) > Conversations(shared) ? more : []);
+
+        static List<(ResultKey Key, RecallResult Value)> Common(List<(ResultKey Key, RecallResult Value)> of)
+        {
+            var methods = of.Select(r => r.Key.Method).Distinct().Count();
+            return [.. of.GroupBy(r => r.Key.Settings).Where(s => s.Select(r => r.Key.Method).Distinct().Count() == methods).SelectMany(s => s)];
+        }
+    }
+
+    private static int Conversations(List<(ResultKey Key, RecallResult Value)> results) => results.Select(r => r.Key.Settings).Distinct().Count();
 
     /// <inheritdoc/>
     public void Lead(ReportWriter report, ResultStore store)
     {
         if (Current(store).GroupBy(r => (r.Key.Model, Length: LengthOf(r.Key.Settings))).FirstOrDefault() is not { } group)
             return;
-        var methods = Methods([.. group]);
+        var methods = Methods(AskedAlike([.. group]).Shared);
         report.Text($"**Recall.** Questions for what was told before ({group.Key.Model}, {group.Key.Length} tokens), answered rightly: "
             + string.Join(", ", methods.Where(m => Told.Contains(m.Id)).Select(m => $"{m.Label} {Share(m.Results)}")) + ".");
         Picture(report, group.Key.Model, group.Key.Length, methods);

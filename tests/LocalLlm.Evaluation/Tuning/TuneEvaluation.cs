@@ -35,6 +35,11 @@ internal sealed class TuneEvaluation : IEvaluation
         texts = arguments.Number("seeds", arguments.BySize(1, 2, 6));
         file = arguments.Text("text");
         writes = arguments.Flag("write");
+        if (!writes)
+            return;
+        var folders = arguments.List("model") ?? throw new ArgumentException("--write needs --model FOLDER: the model folder that gets kv_cache.json.");
+        if (folders.FirstOrDefault(f => f.EndsWith(":stress", StringComparison.Ordinal)) is { } stress)
+            throw new ArgumentException($"--write: {stress} is a variant of a model in memory, not a folder that could get kv_cache.json.");
     }
 
     /// <inheritdoc/>

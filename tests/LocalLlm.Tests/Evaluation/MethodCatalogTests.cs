@@ -13,6 +13,13 @@ public class MethodCatalogTests
 
     public static TheoryData<string> Ids => [.. MethodCatalog.All.Where(m => !m.IsReferenceCode).Select(m => m.Id)];
 
+    [Fact]
+    public void MainFor_BitsOfLayers_HasTheDefaultWithoutThemToo()
+    {
+        MethodCatalog.MainFor(null).ShouldBe(MethodCatalog.Main);
+        MethodCatalog.MainFor(new([2, 2], [4, 2], [3, 2])).Except(MethodCatalog.Main).ShouldBe([MethodCatalog.Alike]);
+    }
+
     [Theory]
     [MemberData(nameof(Ids))]
     public void BitsAt_AnyLength_AreThoseOfWhatTheCacheShows(string id)

@@ -16,7 +16,7 @@ public sealed class TuneEvaluationTests : IDisposable
     {
         var model = Path.Combine(folder, "model");
         Directory.CreateDirectory(model);
-        foreach (var file in Directory.EnumerateFiles(DemoModelFolder.Require()))
+        foreach (var file in Directory.EnumerateFiles(DemoModelFolder.Require()).Where(f => Path.GetFileName(f) != CacheBitsConfig.FileName))
             File.Copy(file, Path.Combine(model, Path.GetFileName(file)));
 
         await RunAsync(model, Path.Combine(folder, "results"));
@@ -25,6 +25,12 @@ public sealed class TuneEvaluationTests : IDisposable
         opened.Errors.ShouldBeEmpty();
         opened.CacheBits.ShouldNotBeNull().KeyBits.Count.ShouldBe(4);
     }
+
+    [Theory]
+    [InlineData("--write", "--model FOLDER")]
+    [InlineData("--write --model demo,demo:stress", "demo:stress is a variant")]
+    public void Parse_NoFolderToWriteTo_IsRefused(string options, string expected) =>
+        Should.Throw<ArgumentException>(() => TuneEvaluation.Parse(new Arguments(["tune", .. options.Split(' ')]))).Message.ShouldContain(expected);
 
     private static async Task RunAsync(string model, string results)
     {
