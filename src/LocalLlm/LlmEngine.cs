@@ -85,8 +85,11 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
             model = DecoderModel.Load(folder, device, options.WeightType, options.ContextTokens, progress, team, cancellationToken);
             if (model.RowKernels is { } kernels)
                 LogKernels(logger, kernels.Path, team!.Threads);
-            attention = AttentionSetup.Create(options, device, team, warning => LogWarning(logger, warning));
-            return Create(options, folder, tokenizer!, chat, embedding, model, team, attention, logger);
+            var config = model.Config;
+            var shape = new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device, folder.CacheBits);
+            using (inference_mode())
+                attention = AttentionSetup.Create(options, shape, config.QueryHeads, team, warning => LogWarning(logger, warning));
+            return Create(options, folder, tokenizer!, chat, embedding, model, team, attention, shape, logger);
         }
         catch
         {
@@ -98,12 +101,11 @@ public sealed partial class LlmEngine : ILlmEngine, ITextEmbedder
     }
 
     private static LlmEngine Create(LlmEngineOptions options, ModelFolder folder, TextTokenizer tokenizer, ChatFormat? chat, SentenceTransformersConfig embedding,
-        DecoderModel model, WorkerTeam? team, AttentionSetup attention, ILogger logger)
+        DecoderModel model, WorkerTeam? team, AttentionSetup attention, KvShape shape, ILogger logger)
     {
         var config = model.Config;
         var memoryBytes = FreeMemory.Resolve(options.KvCache.MemoryBytes, model.Device);
         var pool = new KvPool(memoryBytes);
-        var shape = new KvShape(config.Layers, config.KvHeads, config.HeadDim, model.Type, model.Device, folder.CacheBits);
         var caches = new KvCacheFactory(options.KvCache, shape, attention.UsesCpuKernels, pool, attention.Queue);
         var info = new LlmModelInfo
         {

@@ -24,7 +24,10 @@ internal static class UserCache
             : Path.Combine(Path.GetTempPath(), $"localllm-{Environment.UserName}");
     }
 
-    /// <summary>Makes a folder that only its owner can open, also where it was there before: code that others can write must not be loaded.</summary>
+    /// <summary>
+    /// Makes a folder that only its owner can open, also where it was there before, in one that others cannot write to either: code that others can write must not
+    /// be loaded.
+    /// </summary>
     /// <exception cref="IOException">It cannot be made.</exception>
     /// <exception cref="UnauthorizedAccessException">It cannot be made, is another user's, or others could write to it until now.</exception>
     public static void CreateOwned(string folder)
@@ -35,9 +38,13 @@ internal static class UserCache
             return;
         }
 
-        if (Directory.Exists(folder) && (File.GetUnixFileMode(folder) & OthersWrite) != 0)
-            throw new UnauthorizedAccessException($"other users can write to '{folder}', so that what lies there cannot be trusted; delete it.");
-        Directory.CreateDirectory(folder, OwnerOnly);
+        foreach (var path in new[] { Path.GetDirectoryName(Path.GetFullPath(folder))!, folder })
+        {
+            if (Directory.Exists(path) && (File.GetUnixFileMode(path) & OthersWrite) != 0)
+                throw new UnauthorizedAccessException($"other users can write to '{path}', so that what lies there cannot be trusted; delete it.");
+            Directory.CreateDirectory(path, OwnerOnly);
+        }
+
         File.SetUnixFileMode(folder, OwnerOnly);
     }
 }

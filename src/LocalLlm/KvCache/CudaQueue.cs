@@ -79,18 +79,6 @@ internal sealed class CudaQueue : IDisposable
         Flush();
     }
 
-    /// <summary>Copies a row, to see whether kernels run.</summary>
-    /// <exception cref="LocalLlmException">They do not.</exception>
-    public void Probe()
-    {
-        using var scope = NewDisposeScope();
-        var (source, target) = (arange(8, ScalarType.Float32, Device).view(1, 1, 8), zeros(1, 1, 8, device: Device));
-        var (from, to) = (NumberTypes.TokenRows(source), NumberTypes.TokenRows(target));
-        Copy(from, new DeviceRowCopy(from.Start, to.Start, from.HeadBytes, from.TokenBytes, to.HeadBytes, to.TokenBytes, Fault: 0, Tokens: 1));
-        if (!source.eq(target).all().item<bool>())
-            throw new LocalLlmException("a kernel that copies numbers does not.");
-    }
-
     /// <summary>Frees the memory, and the launcher.</summary>
     public void Dispose()
     {

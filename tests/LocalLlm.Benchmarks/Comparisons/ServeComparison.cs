@@ -52,7 +52,9 @@ internal sealed class ServeComparison(ServeScale scale) : IComparison
         using var folder = ModelFolder.Open(files.FolderPath);
         var isCpu = device.type == TorchSharp.DeviceType.CPU;
         using var model = DecoderModel.Load(folder, device, WeightType.BFloat16, team: isCpu ? machine.Team : null);
-        using var attention = AttentionSetup.Create(new LlmEngineOptions { ModelPath = files.FolderPath, Device = scale.Device }, device, isCpu ? machine.Team : null);
+        using var attention = AttentionSetup.Create(
+            new LlmEngineOptions { ModelPath = files.FolderPath, Device = scale.Device },
+            new KvShape(model.Config.Layers, model.Config.KvHeads, model.Config.HeadDim, model.Type, device), model.Config.QueryHeads, isCpu ? machine.Team : null);
         if (attention.Warning is { } warning)
             Console.Error.WriteLine(warning);
         var tokenizer = TextTokenizer.Load(files.FolderPath);

@@ -117,8 +117,10 @@ public sealed class KernelCacheTests : IDisposable
         warnings.ShouldHaveSingleItem().ShouldContain(Folder);
     }
 
-    [Fact]
-    public void Get_OthersCanWriteToTheFolder_CompilesAndReadsNothing()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Get_OthersCanWriteToTheFolderOrTheOneAround_CompilesAndReadsNothing(bool around)
     {
         if (OperatingSystem.IsWindows())
         {
@@ -127,7 +129,8 @@ public sealed class KernelCacheTests : IDisposable
         }
 
         Cache().Get("a", Compile);
-        File.SetUnixFileMode(Folder, File.GetUnixFileMode(Folder) | UnixFileMode.OtherWrite);
+        var open = around ? parent : Folder;
+        File.SetUnixFileMode(open, File.GetUnixFileMode(open) | UnixFileMode.OtherWrite);
 
         Cache().Get("a", Compile).ShouldBe(Code);
 
