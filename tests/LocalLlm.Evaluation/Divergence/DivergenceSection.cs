@@ -115,13 +115,12 @@ internal sealed class DivergenceSection : IReportSection
 
     private static void Chart(ReportWriter report, DivergenceGroup group, Dictionary<string, List<DivergenceResult>> methods, string name)
     {
-        // Methods that forget tokens are far above the others; the table has them.
-        var lines = MethodCatalog.Main.Where(m => m.Family != MethodFamily.Eviction && methods.ContainsKey(m.Id)).Select(method =>
+        var lines = MethodCatalog.Main.Where(m => methods.ContainsKey(m.Id)).Select(method =>
         {
             var units = methods[method.Id];
             var all = DivergenceStatistics.Of(units, DivergenceTables.AllRows)!;
             var bits = units.Average(u => u.AverageBits);
-            return new LineSeries(method.Label, [double.IsNaN(all.Low) ? new(bits, all.Mean) : new(bits, all.Mean, all.Low, all.High)]);
+            return new LineSeries(method.Label, [double.IsNaN(all.Low) ? new(bits, all.Mean) : new(bits, all.Mean, all.Low, all.High)], MethodNames.Style(method.Id));
         }).ToList();
         if (lines.Count == 0)
             return;

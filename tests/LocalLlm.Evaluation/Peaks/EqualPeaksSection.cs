@@ -55,7 +55,8 @@ internal sealed class EqualPeaksSection : IReportSection
             report.Heading(3, $"Recall at equal peaks: {group.Key.Model}, conversations of {group.Key.Length} tokens");
             report.Text($"{group.GroupBy(r => r.Key.Method).Max(m => m.Count())} conversations, half for associative recall, half with needles.");
             report.Table(RecallTable(
-                MethodResults<RecallResult>.Of(byAverage.Where(r => (r.Key.Model, RecallSection.LengthOf(r.Key.Settings)) == group.Key)),
+                MethodResults<RecallResult>.Of(
+                    RecallSection.AskedAlike([.. byAverage.Where(r => (r.Key.Model, RecallSection.LengthOf(r.Key.Settings)) == group.Key)]).Shared),
                 MethodResults<RecallResult>.Of(group)));
         }
     }

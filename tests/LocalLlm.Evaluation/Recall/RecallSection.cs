@@ -15,7 +15,7 @@ internal sealed class RecallSection : IReportSection
     /// <summary>What the picture shows; all are in the tables.</summary>
     private static readonly string[] Pictured = ["dense", "ours", "logquant-paper", "kivi", "sink-recent", "ours-log", "streaming-llm"];
 
-    private static readonly string[] Told = ["dense", "ours", "logquant-paper", "kivi"];
+    private static readonly string[] ToldMethods = ["dense", "ours", "logquant-paper", "kivi"];
 
     /// <inheritdoc/>
     public string Name => "recall";
@@ -114,10 +114,14 @@ internal sealed class RecallSection : IReportSection
     {
         if (Current(store).GroupBy(r => (r.Key.Model, Length: LengthOf(r.Key.Settings))).FirstOrDefault() is not { } group)
             return;
-        var methods = Methods(AskedAlike([.. group]).Shared);
-        report.Text($"**Recall.** Questions for what was told before ({group.Key.Model}, {group.Key.Length} tokens), answered rightly: "
-            + string.Join(", ", methods.Where(m => Told.Contains(m.Id)).Select(m => $"{m.Label} {Share(m.Results)}")) + ".");
+        var (shared, more) = AskedAlike([.. group]);
+        var methods = Methods(shared);
+        report.Text($"**Recall.** Questions for what was told before ({group.Key.Model}, {group.Key.Length} tokens), answered rightly: {Told(methods)}"
+            + (more.Count > 0 ? $"; in {Conversations(more)} conversations instead of {Conversations(shared)}: {Told(Methods(more))}." : "."));
         Picture(report, group.Key.Model, group.Key.Length, methods);
+
+        static string Told(List<(string Id, string Label, List<RecallResult> Results)> methods) =>
+            string.Join(", ", methods.Where(m => ToldMethods.Contains(m.Id)).Select(m => $"{m.Label} {Share(m.Results)}"));
 
         static string Share(List<RecallResult> results) => string.Create(
             CultureInfo.InvariantCulture, $"{100 * Proportion.Of(results.SelectMany(r => r.Answers).Where(a => a.Regime is not null)).Share:F1} %");

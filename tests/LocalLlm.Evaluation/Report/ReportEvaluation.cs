@@ -84,7 +84,8 @@ internal sealed class ReportEvaluation : IEvaluation
         report.Text($"Written {DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)} on {Machine(run)}.");
         report.Code($"{ReportWriter.Program} all       # makes the results\n{ReportWriter.Program} report    # writes this page", "sh");
         report.Text("A model of your own is evaluated by `--model FOLDER`, one more beside the demo model by `--stories FOLDER`; the combinations "
-            + "of options come from `kl --sweep`. The demo model was not trained through rounded keys or values.");
+            + "of options come from `kl --sweep`, questions in more conversations from `recall --methods LIST --seeds N`. The demo model was not trained "
+            + "through rounded keys or values; its layers have bits of their own, which `tune` found ([0016](decisions/0016-bits-of-layers.md)).");
         var keys = Commands.All.SelectMany(c => run.Store.Newest<object>(c.Name).Select(r => r.Key)).ToList();
         var models = new Table("Models; the fingerprint is of the files.");
         foreach (var model in keys.GroupBy(k => (k.Model, k.Fingerprint)).OrderBy(g => g.Key.Model, StringComparer.Ordinal))
