@@ -21,19 +21,30 @@ internal static class KernelTrial
     /// <summary>Tries the kernels that caches of these options need.</summary>
     /// <param name="queue">Where the kernels' work goes.</param>
     /// <param name="options">The cache options, which are valid.</param>
-    /// <param name="shape">Of the model's caches; one layer is tried.</param>
+    /// <param name="shape">Of the model's caches; one layer is tried of those whose pages have the same bits.</param>
     /// <param name="queryHeads">Hq, a multiple of the KV heads.</param>
     /// <exception cref="LocalLlmException">A kernel cannot be had, or its numbers are wrong.</exception>
     public static void Run(CudaQueue queue, KvCacheOptions options, KvShape shape, int queryHeads)
     {
+        var boundary = new PageBits(options.BoundaryKeyBits, options.BoundaryKeyBits, options.BoundaryValueBits);
+        IEnumerable<PageBits> ofLayers = Enumerable.Range(0, shape.Layers).Select(layer => PageBits.Of(options, shape, layer));
+        foreach (var bits in (options.BoundaryLayers > 0 ? ofLayers.Append(boundary) : ofLayers).Distinct())
+        {
+            var alike = options with { KeyBits = bits.Key, SlowKeyBits = bits.SlowKey, ValueBits = bits.Value, BoundaryLayers = 0, MemoryBytes = null };
+            RunLayer(queue, alike, shape with { Layers = 1, Bits = null }, queryHeads);
+            if (KvCacheFactory.Policy(options) is not { KeepsEvicted: true })
+                return; // there are no pages
+        }
+    }
+
+    private static void RunLayer(CudaQueue queue, KvCacheOptions options, KvShape shape, int queryHeads)
+    {
         using var scope = NewDisposeScope();
-        var layer = shape with { Layers = 1, Bits = null };
-        var plain = options with { BoundaryLayers = 0, MemoryBytes = null };
-        var factory = new KvCacheFactory(plain, layer, queue: queue);
+        var factory = new KvCacheFactory(options, shape, queue: queue);
         using var tried = factory.Create();
-        using var reference = new KvCacheFactory(plain, layer).Create();
+        using var reference = new KvCacheFactory(options, shape).Create();
         var counts = BlockRows.Select(rows => Math.Max(1, rows * shape.KvHeads / queryHeads)).ToList();
-        var past = PastTokens(KvCacheFactory.Policy(plain));
+        var past = PastTokens(KvCacheFactory.Policy(options));
         var tokens = past + counts.Sum();
         var k = Numbers(0.3, tokens, shape.KvHeads, shape); // [tokens, Hkv, D]
         var v = Numbers(0.7, tokens, shape.KvHeads, shape);
