@@ -55,7 +55,7 @@ public sealed record LlmEngineOptions
 /// <summary>The type in which weights are held and multiplied.</summary>
 public enum WeightType
 {
-    /// <summary>What the checkpoint stores on a GPU; float32 for small and float16 checkpoints on a CPU.</summary>
+    /// <summary>On a GPU bfloat16, float16 for a float16 checkpoint; on a CPU float32 for small, float32 and float16 checkpoints, else bfloat16.</summary>
     Auto,
 
     /// <summary>IEEE single.</summary>

@@ -14,7 +14,7 @@ internal static class WeightTypes
     /// <param name="device">Where the model runs.</param>
     /// <param name="stored">The tensors that are read.</param>
     /// <remarks>
-    /// Auto on a GPU is the type that most of the checkpoint's bytes have. On a CPU it is float32 for a float32 or float16 checkpoint (a CPU
+    /// Auto on a GPU is float16 where that is what most of the checkpoint's bytes are, else bfloat16, the types of its tensor cores. On a CPU it is float32 for a float32 or float16 checkpoint (a CPU
     /// multiplies float16 slowly) and for a model of less than <see cref="LargeModelParameters"/>, else bfloat16.
     /// </remarks>
     public static ScalarType Choose(WeightType requested, Device device, IReadOnlyCollection<StoredTensor> stored)
@@ -30,7 +30,7 @@ internal static class WeightTypes
 
         var main = stored.GroupBy(t => t.Type!.Value).MaxBy(g => g.Sum(t => t.ByteCount))!.Key;
         if (device.type != TorchSharp.DeviceType.CPU)
-            return main;
+            return main == ScalarType.Float16 ? ScalarType.Float16 : ScalarType.BFloat16;
         return main == ScalarType.BFloat16 && stored.Sum(t => t.ElementCount) >= LargeModelParameters ? ScalarType.BFloat16 : ScalarType.Float32;
     }
 }

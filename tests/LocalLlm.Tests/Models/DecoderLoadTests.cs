@@ -119,7 +119,7 @@ public sealed class DecoderLoadTests : IDisposable
     [InlineData("F16", 1_000_000_000, "cpu", ScalarType.Float32)]
     [InlineData("BF16", 10, "cuda", ScalarType.BFloat16)]
     [InlineData("F16", 10, "cuda", ScalarType.Float16)]
-    [InlineData("F32", 10, "cuda", ScalarType.Float32)]
+    [InlineData("F32", 10, "cuda", ScalarType.BFloat16)]
     public void Choose_Auto_FollowsCheckpointDeviceAndSize(string stored, long elements, string device, ScalarType expected)
     {
         var tensor = new StoredTensor("w", stored, [elements], 0, elements * (stored == "F32" ? 4 : 2));
