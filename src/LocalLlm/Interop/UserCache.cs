@@ -40,7 +40,10 @@ internal static class UserCache
 
         foreach (var path in new[] { Path.GetDirectoryName(Path.GetFullPath(folder))!, folder })
         {
-            if (Directory.Exists(path) && (File.GetUnixFileMode(path) & OthersWrite) != 0)
+            var mode = Directory.Exists(path) ? File.GetUnixFileMode(path) : UnixFileMode.None;
+            // In a folder such as /tmp others can make files, but neither rename nor delete one's own.
+            var isShared = path != folder && mode.HasFlag(UnixFileMode.StickyBit);
+            if ((mode & OthersWrite) != 0 && !isShared)
                 throw new UnauthorizedAccessException($"other users can write to '{path}', so that what lies there cannot be trusted; delete it.");
             Directory.CreateDirectory(path, OwnerOnly);
         }
