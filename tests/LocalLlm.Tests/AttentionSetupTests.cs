@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using LocalLlm.Attention;
 using LocalLlm.Interop;
 using LocalLlm.Kernels.Cuda;
@@ -85,6 +86,28 @@ public class AttentionSetupTests
         Should.Throw<LocalLlmException>(() => KernelTrial.Run(
             queue, new() { Kind = KvCacheKind.PartialLogQuant, Window = 32 }, Gpu with { Type = type, Device = CPU }, 4)).Message.ShouldContain("the kernels");
     }
+
+    [Fact]
+    public void Create_TorchFailsInTheTrial_IsAnErrorOfTheKernels() => Should.Throw<LocalLlmException>(() => AttentionSetup.Create(
+        new() { AttentionBackend = AttentionBackend.Cuda, OpenKernels = _ => new FailingLauncher() }, Gpu with { Device = CPU }, 4, null))
+        .Message.ShouldContain("an illegal memory access");
+
+    /// <summary>Fails as torch's operations do after an error on the GPU.</summary>
+    private sealed class FailingLauncher : IKernelLauncher
+    {
+        public void Launch<T>(CudaKernel kernel, (int X, int Y, int Z) grid, int threads, in T arguments)
+            where T : unmanaged => throw new TorchException("an illegal memory access was encountered");
+
+        public void Upload(nint target, ReadOnlySpan<byte> bytes)
+        {
+        }
+
+        public void Dispose()
+        {
+        }
+    }
+
+    private sealed class TorchException(string message) : ExternalException(message);
 
     /// <summary>Leaves one kernel's work undone.</summary>
     private sealed class IdleLauncher(string idle) : IKernelLauncher

@@ -12,7 +12,7 @@ namespace LocalLlm.Attention;
 /// <summary>
 /// The backend for a GPU. The segments of the slices are taken in rounds: one attention over all sequences, one merge of its parts,
 /// one launch that appends the tokens.
-/// Nothing waits for the device before <see cref="Complete"/>.
+/// Nothing asks the device for an answer before <see cref="Complete"/>.
 /// </summary>
 /// <param name="queue">Where the work goes, the same as of the caches; borrowed.</param>
 /// <param name="mostStateBytes">

@@ -8,7 +8,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.KvCache;
 
 /// <summary>
-/// The CUDA kernels. Nothing waits for the device: what is wrong with a write is known when <see cref="CudaFaults.Read"/> is
+/// The CUDA kernels. Nothing asks the device for an answer: what is wrong with a write is known when <see cref="CudaFaults.Read"/> is
 /// asked, at the end of a step. The cache holds rubbish then.
 /// </summary>
 /// <param name="queue">Where the work goes; borrowed.</param>

@@ -67,8 +67,8 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
         if (bytes.IsEmpty)
             return;
         using var scope = context.Enter();
-        // From memory that is not pinned for the GPU: the driver copies it to memory of its own before it returns, without waiting for the device, so
-        // that the caller may change it and the garbage collector move it ("API synchronization behavior" in the CUDA driver API).
+        // From memory that is not pinned for the GPU: the driver has copied it to memory of its own when it returns, so that the caller may change it and the
+        // garbage collector move it. It may wait for the stream to do so ("API synchronization behavior" in the CUDA driver API).
         context.Driver.CopyToDevice(target, bytes);
     }
 
