@@ -1,5 +1,6 @@
 // What decode_attention and merge_attention are told. Mirrors the structures in AttentionArguments.cs, member for member.
-#pragma once
+#ifndef LOCALLLM_ATTENTION_CUH
+#define LOCALLLM_ATTENTION_CUH
 #include "page.cuh"
 
 // Where the keys or the values of a run lie. Packed: data and scales are the first head's section of the first page.
@@ -51,3 +52,5 @@ struct AttentionArguments
 #define STATE_EXTRA 2
 
 __device__ __forceinline__ int run_tiles(const Run& run) { return (run.tokens + run.tile_tokens - 1) / run.tile_tokens; }
+
+#endif

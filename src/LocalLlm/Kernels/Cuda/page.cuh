@@ -1,5 +1,6 @@
 // The bytes of a page (docs/kv-layout.md) and of rows. Mirrors Quantization/PageLayout; C# fills the structures, so their members keep their order.
-#pragma once
+#ifndef LOCALLLM_PAGE_CUH
+#define LOCALLLM_PAGE_CUH
 #include "prelude.cuh"
 
 enum NumberType { FLOAT32, BFLOAT16, FLOAT16 };
@@ -133,3 +134,5 @@ __device__ __forceinline__ void add_codes(int bits, const Codes& codes, const fl
     else
         add_codes<4, COUNT>(codes, coefficients, stride, sums);
 }
+
+#endif

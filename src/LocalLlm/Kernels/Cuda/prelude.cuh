@@ -1,7 +1,8 @@
 // What the kernels use of CUDA, so that their sources need no toolkit. Three compilers read them: NVRTC, which knows all of this by itself;
 // clang, which
 // makes PTX of them to check them; and an ordinary C++ compiler with the emulation of the tests, which defines EMULATED and what stands here.
-#pragma once
+#ifndef LOCALLLM_PRELUDE_CUH
+#define LOCALLLM_PRELUDE_CUH
 
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -15,7 +16,7 @@ typedef long long i64;
 #define __global__ __attribute__((global))
 #define __device__ __attribute__((device))
 #define __shared__ __attribute__((shared))
-#define __launch_bounds__(threads) __attribute__((launch_bounds(threads)))
+#define __launch_bounds__(...) __attribute__((launch_bounds(__VA_ARGS__)))
 #define __forceinline__ inline __attribute__((always_inline))
 #define THREAD ((int)__nvvm_read_ptx_sreg_tid_x())
 #define BLOCK_X ((int)__nvvm_read_ptx_sreg_ctaid_x())
@@ -25,6 +26,7 @@ __device__ __forceinline__ void block_barrier() { __nvvm_bar_sync(0); }
 __device__ __forceinline__ void warp_barrier() { __nvvm_bar_warp_sync(0xFFFFFFFF); }
 __device__ __forceinline__ float exchange(float x, int mask) { return __nvvm_shfl_sync_bfly_f32(0xFFFFFFFF, x, mask, 31); }
 __device__ __forceinline__ u32 exchange(u32 x, int mask) { return (u32)__nvvm_shfl_sync_bfly_i32(0xFFFFFFFF, (int)x, mask, 31); }
+__device__ __forceinline__ bool is_any(bool x) { return __nvvm_vote_any_sync(0xFFFFFFFF, x); }
 __device__ __forceinline__ float square_root(float x) { return __nvvm_sqrt_rn_f(x); }
 __device__ __forceinline__ void atomic_min(int* target, int x) { __nvvm_atom_min_gen_i(target, x); }
 #else
@@ -36,6 +38,7 @@ __device__ __forceinline__ void block_barrier() { __syncthreads(); }
 __device__ __forceinline__ void warp_barrier() { __syncwarp(); }
 __device__ __forceinline__ float exchange(float x, int mask) { return __shfl_xor_sync(0xFFFFFFFF, x, mask); }
 __device__ __forceinline__ u32 exchange(u32 x, int mask) { return __shfl_xor_sync(0xFFFFFFFF, x, mask); }
+__device__ __forceinline__ bool is_any(bool x) { return __any_sync(0xFFFFFFFF, x); }
 __device__ __forceinline__ float square_root(float x) { return __fsqrt_rn(x); }
 __device__ __forceinline__ void atomic_min(int* target, int x) { atomicMin(target, x); }
 #endif
@@ -134,7 +137,27 @@ __device__ __forceinline__ u32 upper_halves(u32 x, u32 y)
     return result;
 }
 
+// (x & mask) | bits in one instruction, for which mask and bits may not both be immediates.
+__device__ __forceinline__ u32 select_bits(u32 x, u32 mask, u32 bits)
+{
+    u32 result;
+    asm("lop3.b32 %0, %1, %2, %3, 0xEA;" : "=r"(result) : "r"(x), "r"(mask), "r"(bits));
+    return result;
+}
+
 // From memory that no kernel writes meanwhile; aligned.
+__device__ __forceinline__ u32 load_4_bytes(const u8* source)
+{
+    u32 word;
+    asm("ld.global.nc.u32 %0, [%1];" : "=r"(word) : "l"(source));
+    return word;
+}
+
+__device__ __forceinline__ void load_8_bytes(const u8* source, u32* words)
+{
+    asm("ld.global.nc.v2.u32 {%0, %1}, [%2];" : "=r"(words[0]), "=r"(words[1]) : "l"(source));
+}
+
 __device__ __forceinline__ void load_16_bytes(const u8* source, u32* words)
 {
     asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]) : "l"(source));
@@ -183,3 +206,5 @@ __device__ __forceinline__ float warp_max(float x)
         x = larger(x, exchange(x, mask));
     return x;
 }
+
+#endif

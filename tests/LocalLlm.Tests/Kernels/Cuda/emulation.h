@@ -15,7 +15,7 @@
 #define __device__
 #define __global__
 #define __shared__ static
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 #define __forceinline__ inline
 #define KERNEL static void
 
@@ -148,6 +148,17 @@ static inline unsigned exchange(unsigned x, int mask)
     return other;
 }
 
+static inline bool is_any(bool x)
+{
+    emulation::exchanged[emulation::thread] = x;
+    emulation::stop_at(emulation::AT_WARP);
+    bool any = false;
+    for (int i = 0; i < 32; i++)
+        any |= emulation::exchanged[emulation::thread / 32 * 32 + i] != 0;
+    emulation::stop_at(emulation::AT_WARP);
+    return any;
+}
+
 static inline unsigned float_bits(float x) { unsigned bits; memcpy(&bits, &x, 4); return bits; }
 static inline float bits_float(unsigned bits) { float x; memcpy(&x, &bits, 4); return x; }
 static inline float exchange(float x, int mask) { return bits_float(exchange(float_bits(x), mask)); }
@@ -192,12 +203,24 @@ static inline unsigned lower_halves(unsigned x, unsigned y) { return (x & 0xFFFF
 static inline unsigned upper_halves(unsigned x, unsigned y) { return x >> 16 | (y & 0xFFFF0000); }
 static inline void prefetch_line(const unsigned char*) {}
 
-static inline void load_16_bytes(const unsigned char* source, unsigned* words)
+template <int SIZE>
+static inline void load_aligned(const unsigned char* source, unsigned* words)
 {
-    if ((size_t)source % 16 != 0)
+    if ((size_t)source % SIZE != 0)
         abort(); // a GPU would fault
-    memcpy(words, source, 16);
+    memcpy(words, source, SIZE);
 }
+
+static inline unsigned load_4_bytes(const unsigned char* source)
+{
+    unsigned word;
+    load_aligned<4>(source, &word);
+    return word;
+}
+
+static inline void load_8_bytes(const unsigned char* source, unsigned* words) { load_aligned<8>(source, words); }
+static inline void load_16_bytes(const unsigned char* source, unsigned* words) { load_aligned<16>(source, words); }
+static inline unsigned select_bits(unsigned x, unsigned mask, unsigned bits) { return (x & mask) | bits; }
 
 static inline unsigned multiply_add_bf16(unsigned a, unsigned b, unsigned c)
 {
