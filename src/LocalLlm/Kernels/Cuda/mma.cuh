@@ -49,16 +49,23 @@ __device__ __forceinline__ void load_lanes(const u8* plane, int index, u32* lane
 // The third bits of lane code i, from bit i: to where code_bits looks for them.
 __device__ __forceinline__ u32 spread_bits(u32 high) { return (high & 0xFF) | (high & 0xFF00) << 8; }
 
-// Channels 16·tile … of the keys of tokens token … token + 7.
+// Channels 16·tile … of the keys of tokens token … token + 7. Tiles without high bits may lie beside others that have them.
+template <int BITS>
 __device__ __forceinline__ void load_key_words(const PageLayout& layout, const u8* keys, int tile, int token, Words& words)
 {
     load_lanes(keys, tile * layout.tokens + token, words.low);
-    if (!(layout.key_high_tiles >> tile & 1))
+    if (BITS == 2)
         return;
+    if (!(layout.key_high_tiles >> tile & 1))
+    {
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            words.high[i] = 0;
+        return;
+    }
     int index = set_bits(layout.key_high_tiles & ((1u << tile) - 1));
-    const u8* plane = keys + layout.key_high_offset;
-    load_lanes(plane, (layout.slow_key_bits == 3 ? index / 2 : index) * layout.tokens + token, words.high);
-    if (layout.slow_key_bits == 3)
+    load_lanes(keys + layout.key_high_offset, (BITS == 3 ? index / 2 : index) * layout.tokens + token, words.high);
+    if (BITS == 3)
     {
 #pragma unroll
         for (int i = 0; i < 8; i++)

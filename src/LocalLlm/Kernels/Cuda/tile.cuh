@@ -11,7 +11,7 @@
 #define TOKEN_WARPS (WARPS / ROW_WARPS)
 #define HALVES (IS_STACKED ? 1 : 2)
 #define GROUPS (CHANNELS / 64)
-#define LEAST_BLOCKS 1 // of a multiprocessor
+#define LEAST_BLOCKS (CHANNELS == 64 || (ROWS == 8 && CHANNELS == 128) ? 3 : 1) // of a multiprocessor, for which registers are kept
 #define LEAST_ROWS (ROWS == 8 ? 1 : ROWS == 16 ? 9 : 17)
 #define MOST_ROWS (ROWS <= 16 ? ROWS : 0x7FFFFFFF)
 

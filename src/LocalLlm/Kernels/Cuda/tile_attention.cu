@@ -48,10 +48,10 @@ __device__ __forceinline__ void soft_max(const AttentionArguments& args, const U
         float highest = -INFINITE;
 #pragma unroll
         for (int i = 0; i < 16; i++)
-            highest = larger(highest, scores[i % 8][2 * h + i / 8]);
-        highest = larger(highest, exchange(highest, 1));
-        highest = larger(highest, exchange(highest, 2));
-        highest = larger(rows.highest[h], (highest + shift[h]) * factor);
+            highest = maximum(highest, scores[i % 8][2 * h + i / 8]);
+        highest = maximum(highest, exchange(highest, 1));
+        highest = maximum(highest, exchange(highest, 2));
+        highest = maximum(rows.highest[h], (highest + shift[h]) * factor);
         bool is_blind = highest == -INFINITE; // the row has seen nothing yet: all probabilities are 0
         rescale[h] = is_blind ? 1 : power_of_two(rows.highest[h] - highest);
         grows |= highest != rows.highest[h];
@@ -99,6 +99,14 @@ __device__ __forceinline__ void attend_unit(const AttentionArguments& args, cons
         add_rows<false>(args.layout, unit, scores, rows);
 }
 
+__device__ __forceinline__ bool sees_unit(const AttentionArguments& args, const Unit& unit, const Rows& rows)
+{
+    const int* positions = unit.run->positions;
+    int first = positions ? positions[unit.first] : unit.run->first_position + unit.first;
+    int last = positions ? positions[unit.first + unit.tokens - 1] : first + unit.tokens - 1;
+    return first <= rows.last_position && rows.first_position - last < args.window;
+}
+
 // All units of the part that are this warp's turn.
 __device__ __forceinline__ void attend_part(const AttentionArguments& args, const Part& part, int head, Shared& s, Rows& rows)
 {
@@ -108,19 +116,29 @@ __device__ __forceinline__ void attend_part(const AttentionArguments& args, cons
         int tiles = lesser(left, run_tiles(*run) - tile);
         int end = lesser(run->tokens, (tile + tiles) * run->tile_tokens);
         int step = run->keys.is_packed || run->values.is_packed ? lesser(args.layout.tokens, UNIT) : UNIT;
-        for (int first = tile * run->tile_tokens; first < end; first += step, turn++)
-        {
-            if (turn % TOKEN_WARPS != 0)
-                continue;
-            int next = first + step * TOKEN_WARPS, tokens = lesser(step, end - first);
-            if (next < end)
-                prefetch_unit(args.layout, find_unit(args.layout, run, head, next, lesser(step, end - next)));
-            int first_seen = run->positions ? run->positions[first] : run->first_position + first;
-            int last_seen = run->positions ? run->positions[first + tokens - 1] : first_seen + tokens - 1;
-            if (first_seen <= rows.last_position && rows.first_position - last_seen < args.window)
-                attend_unit(args, find_unit(args.layout, run, head, first, tokens), s, rows);
-        }
+        int first = tile * run->tile_tokens, units = (end - first + step - 1) / step;
+        first += (TOKEN_WARPS - turn % TOKEN_WARPS) % TOKEN_WARPS * step;
+        turn += units;
         left -= tiles;
+        if (first >= end)
+            continue;
+        Unit unit = find_unit(args.layout, run, head, first, lesser(step, end - first));
+        prefetch_unit(args.layout, unit);
+        for (;;)
+        {
+            first += step * TOKEN_WARPS;
+            Unit next = unit;
+            if (first < end)
+            {
+                next = find_unit(args.layout, run, head, first, lesser(step, end - first));
+                prefetch_unit(args.layout, next);
+            }
+            if (sees_unit(args, unit, rows))
+                attend_unit(args, unit, s, rows);
+            if (first >= end)
+                break;
+            unit = next;
+        }
     }
 }
 

@@ -98,14 +98,17 @@ __device__ __forceinline__ void load_scales(const PageLayout& layout, const Unit
     warp_barrier();
 }
 
-// Factors and minima of a group as they stand in registers. A column of minima is their high or their low parts.
-struct Factors { u32 factor[8], minimum[8]; };
+// Factors and minima of a product's two pairs. A column of minima is their high or their low parts.
+struct alignas(8) Two { u32 x[2]; };
 
-__device__ __forceinline__ void load_factors(const Shared& s, int group, Factors& factors)
+__device__ __forceinline__ Two load_factors(const Shared& s, int group, int m)
 {
-    int warp = THREAD / 32, g = THREAD % 32 / 4, t = THREAD % 4;
-    copy_words<8>(factors.factor, s.factor[warp][group][t]);
-    copy_words<8>(factors.minimum, s.minimum[warp][group][g % 2][t]);
+    return *(const Two*)(s.factor[THREAD / 32][group][THREAD % 4] + 2 * m);
+}
+
+__device__ __forceinline__ Two load_minima(const Shared& s, int group, int m)
+{
+    return *(const Two*)(s.minimum[THREAD / 32][group][THREAD % 32 / 4 % 2][THREAD % 4] + 2 * m);
 }
 
 // A times the scales of 16 bits.
@@ -125,15 +128,15 @@ __device__ __forceinline__ void multiply_scales(const Shared& s, int group, int 
 
 // Eight tiles of sums with one operand A and the codes of eight lanes.
 template <int BITS>
-__device__ __forceinline__ void multiply_codes(const Operand& a, bool has_low, const Words& words, int m, const u32* factor, float (*sums)[4])
+__device__ __forceinline__ void multiply_codes(const Operand& a, bool has_low, const Words& words, int m, const Two& factors, float (*sums)[4])
 {
-    u32 offsets[2] = { code_offset(factor[2 * m]), code_offset(factor[2 * m + 1]) }, b[8][2];
+    u32 offsets[2] = { code_offset(factors.x[0]), code_offset(factors.x[1]) }, b[8][2];
 #pragma unroll
     for (int i = 0; i < 8; i++)
     {
 #pragma unroll
         for (int half = 0; half < 2; half++)
-            b[i][half] = multiply_add_bf16(code_bits<BITS>(words.low[i], words.high[i], 2 * m + half), factor[2 * m + half], offsets[half]);
+            b[i][half] = multiply_add_bf16(code_bits<BITS>(words.low[i], words.high[i], 2 * m + half), factors.x[half], offsets[half]);
         mma_bf16(sums[i], a.high, b[i][0], b[i][1]);
     }
     if (IS_STACKED || !has_low)
@@ -149,29 +152,25 @@ __device__ __forceinline__ float sum_bias(const float* bias, int h)
     return IS_STACKED ? bias[0] + bias[1] + (bias[2] + bias[3]) : bias[2 * h] + bias[2 * h + 1];
 }
 
-__device__ __forceinline__ void load_page_keys(const PageLayout& layout, const Unit& unit, const Shared& s, int group, Words& words)
-{
-    int lane = THREAD % 32, tile = s.key_tile[4 * group + lane % 4];
-    if (tile >= 0 && lane / 4 * 8 < unit.tokens)
-        load_key_words(layout, unit.keys, tile, unit.page_token + lane / 4 * 8, words);
-}
-
 template <int BITS>
-__device__ __forceinline__ void score_codes(const Words& words, int group, bool is_wide, bool has_low, const Shared& s, float (*scores)[4], float* bias)
+__device__ __forceinline__ void score_codes(
+    const PageLayout& layout, const Unit& unit, int group, bool is_wide, bool has_low, const Shared& s, float (*scores)[4], float* bias)
 {
-    Factors factors;
-    load_factors(s, group, factors);
+    int lane = THREAD % 32, tile = s.key_tile[4 * group + lane % 4], token = lane / 4 * 8;
+    Words words; // where there are none those of others: their queries are 0, or their scores are not used
+    load_key_words<BITS>(layout, unit.keys, tile < 0 ? 0 : tile, unit.page_token + (token < unit.tokens ? token : 0), words);
 #pragma unroll
     for (int m = 0; m < 4; m++)
     {
         Operand query;
         load_query(s, group, m, query);
-        mma_bf16(bias, query.high, factors.minimum[2 * m], factors.minimum[2 * m + 1]);
+        Two factors = load_factors(s, group, m), minima = load_minima(s, group, m);
+        mma_bf16(bias, query.high, minima.x[0], minima.x[1]);
         if (!IS_STACKED && has_low)
-            mma_bf16(bias, query.low, factors.minimum[2 * m], factors.minimum[2 * m + 1]);
+            mma_bf16(bias, query.low, minima.x[0], minima.x[1]);
         if (is_wide)
             multiply_scales(s, group, m, query);
-        multiply_codes<BITS>(query, has_low, words, m, factors.factor, scores);
+        multiply_codes<BITS>(query, has_low, words, m, factors, scores);
     }
 }
 
@@ -182,23 +181,17 @@ __device__ __forceinline__ void score_page(const AttentionArguments& args, const
     int low_tiles = layout.channels / 16 - set_bits(layout.key_high_tiles);
     bool is_wide = layout.scale_bytes == 2, has_low = is_wide || args.type == FLOAT16; // bf16 queries are exact
     float bias[4] = {};
-    Words words = {};
-    load_page_keys(layout, unit, s, 0, words);
     load_scales<true>(layout, unit, s);
 #pragma unroll 1
     for (int group = 0; 64 * group < layout.channels; group++)
     {
-        Words next = {};
-        if (64 * (group + 1) < layout.channels)
-            load_page_keys(layout, unit, s, group + 1, next);
         int bits = layout.key_high_tiles != 0 && 4 * group + 4 > low_tiles ? layout.slow_key_bits : 2;
         if (bits == 2)
-            score_codes<2>(words, group, is_wide, has_low, s, scores, bias);
+            score_codes<2>(layout, unit, group, is_wide, has_low, s, scores, bias);
         else if (bits == 3)
-            score_codes<3>(words, group, is_wide, has_low, s, scores, bias);
+            score_codes<3>(layout, unit, group, is_wide, has_low, s, scores, bias);
         else
-            score_codes<4>(words, group, is_wide, has_low, s, scores, bias);
-        words = next;
+            score_codes<4>(layout, unit, group, is_wide, has_low, s, scores, bias);
     }
 #pragma unroll
     for (int h = 0; h < HALVES; h++)
@@ -230,19 +223,20 @@ __device__ __forceinline__ void split_probabilities(const float (*scores)[4], in
     split_operand<HALF>(x, a);
 }
 
+// Where there are none those of others: their probabilities are 0, or their channels are not used.
 template <int BITS>
 __device__ __forceinline__ void load_page_values(const PageLayout& layout, const Unit& unit, int group, Words& words)
 {
     int t = THREAD % 4, channel = 64 * group + THREAD % 32 / 4 * 8;
-    if (16 * t < unit.tokens && channel < layout.channels)
-        load_value_words<BITS>(layout, unit.values, unit.page_token / 16 + t, channel, words);
+    load_value_words<BITS>(
+        layout, unit.values, unit.page_token / 16 + (16 * t < unit.tokens ? t : 0), channel < layout.channels ? channel : 0, words);
 }
 
 template <int BITS>
 __device__ __forceinline__ void add_codes(const PageLayout& layout, const Unit& unit, const float (*scores)[4], Shared& s, Rows& rows)
 {
     bool is_wide = layout.scale_bytes == 2;
-    Words words = {};
+    Words words;
     load_page_values<BITS>(layout, unit, 0, words);
     load_scales<false>(layout, unit, s);
     Operand probabilities[4];
@@ -256,18 +250,17 @@ __device__ __forceinline__ void add_codes(const PageLayout& layout, const Unit& 
             continue;
         if (group > 0)
             load_page_values<BITS>(layout, unit, group, words);
-        Factors factors;
-        load_factors(s, group, factors);
 #pragma unroll
         for (int m = 0; m < 4; m++)
         {
             Operand a = probabilities[m];
-            mma_bf16(rows.value_bias[group], a.high, factors.minimum[2 * m], factors.minimum[2 * m + 1]);
+            Two factors = load_factors(s, group, m), minima = load_minima(s, group, m);
+            mma_bf16(rows.value_bias[group], a.high, minima.x[0], minima.x[1]);
             if (!IS_STACKED)
-                mma_bf16(rows.value_bias[group], a.low, factors.minimum[2 * m], factors.minimum[2 * m + 1]);
+                mma_bf16(rows.value_bias[group], a.low, minima.x[0], minima.x[1]);
             if (is_wide)
                 multiply_scales(s, group, m, a);
-            multiply_codes<BITS>(a, true, words, m, factors.factor, rows.output + 8 * group);
+            multiply_codes<BITS>(a, true, words, m, factors, rows.output + 8 * group);
         }
     }
 }
