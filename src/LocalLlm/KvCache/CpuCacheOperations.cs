@@ -31,14 +31,18 @@ internal sealed class CpuCacheOperations(bool clipSearch = false) : ICacheOperat
         RowStore.Remove(NumberTypes.LayerRows(rows, layer), removed.First, removed.Step, removed.Count, count);
 
     /// <inheritdoc/>
-    public void WritePage(PageLayout layout, int layer, Tensor keys, Tensor values, RowPattern evicted, PageBlock block, int slot)
+    public void WritePages(PageLayout layout, int layer, Tensor keys, Tensor values, RowPattern evicted, PageBlock block, int slot)
     {
         var (keyRows, valueRows) = (NumberTypes.LayerRows(keys, layer), NumberTypes.LayerRows(values, layer));
-        for (var head = 0; head < keyRows.Heads; head++)
+        for (var page = 0; page * layout.Tokens < evicted.Count; page++)
         {
-            var (codes, scales) = Record(layout, block, layer, slot, head);
-            if (!PageQuantizer.TryQuantize(layout, Rows(keyRows, head, evicted), Rows(valueRows, head, evicted), codes, scales, clipSearch, out var fault))
-                throw fault.ToException(layout, layer);
+            var rows = evicted.Part(page * layout.Tokens, layout.Tokens);
+            for (var head = 0; head < keyRows.Heads; head++)
+            {
+                var (codes, scales) = Record(layout, block, layer, slot + page, head);
+                if (!PageQuantizer.TryQuantize(layout, Rows(keyRows, head, rows), Rows(valueRows, head, rows), codes, scales, clipSearch, out var fault))
+                    throw fault.ToException(layout, layer);
+            }
         }
     }
 

@@ -49,10 +49,10 @@ internal sealed class CudaCacheOperations(CudaQueue queue, bool clipSearch = fal
     }
 
     /// <inheritdoc/>
-    public void WritePage(PageLayout layout, int layer, Tensor keys, Tensor values, RowPattern evicted, PageBlock block, int slot)
+    public void WritePages(PageLayout layout, int layer, Tensor keys, Tensor values, RowPattern evicted, PageBlock block, int slot)
     {
         var (page, pageValues) = Sections(layout, block, layer, slot);
-        QuantisePage(layout, layer, Rows(keys, layer, evicted), page, Rows(values, layer, evicted), pageValues);
+        QuantisePages(layout, layer, Rows(keys, layer, evicted), page, Rows(values, layer, evicted), pageValues, evicted.Count / layout.Tokens);
     }
 
     /// <inheritdoc/>
@@ -64,15 +64,15 @@ internal sealed class CudaCacheOperations(CudaQueue queue, bool clipSearch = fal
         var scaleHeadBytes = layout.ValueScaleCount * layout.ScaleElementBytes;
         var codes = queue.Values.Take(valueRows.Heads * (layout.ValueCodeBytes + scaleHeadBytes));
         var fresh = new DeviceSection(codes, codes + (valueRows.Heads * layout.ValueCodeBytes), layout.ValueCodeBytes, scaleHeadBytes);
-        QuantisePage(layout, layer, Rows(keys, layer, evicted), page, default, default);
-        QuantisePage(layout, layer, default, default, valueRows, fresh);
+        QuantisePages(layout, layer, Rows(keys, layer, evicted), page, default, default, 1);
+        QuantisePages(layout, layer, default, default, valueRows, fresh, 1);
         queue.Launch(
             Deal, (1, valueRows.Heads, 1), 128, new DealArguments(new DevicePageLayout(layout), Section(layout, packed, layer), fresh, pageValues));
     }
 
     /// <inheritdoc/>
-    public void PackValues(PageLayout layout, int layer, Tensor values, int valueRow, PackedValues packed) => QuantisePage(
-        layout, layer, default, default, Rows(values, layer, new RowPattern(valueRow, 1, layout.Tokens)), Section(layout, packed, layer));
+    public void PackValues(PageLayout layout, int layer, Tensor values, int valueRow, PackedValues packed) => QuantisePages(
+        layout, layer, default, default, Rows(values, layer, new RowPattern(valueRow, 1, layout.Tokens)), Section(layout, packed, layer), 1);
 
     /// <inheritdoc/>
     public void RequireWritten()
@@ -96,9 +96,9 @@ internal sealed class CudaCacheOperations(CudaQueue queue, bool clipSearch = fal
         }
     }
 
-    // Keys or values may be left out; the rows of a page lie at equal distances, so a page needs no table of them.
-    private void QuantisePage(
-        PageLayout layout, int layer, in TokenRows keys, DeviceSection keySection, in TokenRows values, DeviceSection valueSection)
+    // Keys or values may be left out; the rows of all pages lie at equal distances, so they need no table. Pages lie one behind the other.
+    private void QuantisePages(
+        PageLayout layout, int layer, in TokenRows keys, DeviceSection keySection, in TokenRows values, DeviceSection valueSection, int pages)
     {
         var (rows, section) = keys.Heads > 0 ? (keys, keySection) : (values, valueSection);
         var arguments = new QuantiseArguments
@@ -116,11 +116,13 @@ internal sealed class CudaCacheOperations(CudaQueue queue, bool clipSearch = fal
             ValueScales = valueSection.Scales,
             CodeHeadBytes = section.CodeHeadBytes,
             ScaleHeadBytes = section.ScaleHeadBytes,
+            CodePageBytes = layout.CodeBytes,
+            ScalePageBytes = layout.ScaleBytes,
             Fault = queue.Faults.Add(new WriteFault(null, layer, 0, rows.Heads, layout.HeadDim, false, layout)),
             Type = rows.Type,
             ClipSearch = clipSearch ? 1 : 0,
         };
-        queue.Launch(Quantise, (arguments.Blocks, rows.Heads, 1), QuantiseArguments.BlockGroups, arguments);
+        queue.Launch(Quantise, (arguments.Blocks, rows.Heads, pages), QuantiseArguments.Threads, arguments);
     }
 
     private static TokenRows Rows(Tensor rows, int layer, RowPattern pattern)

@@ -30,19 +30,19 @@ internal interface ICacheOperations
     /// </summary>
     void RemoveRows(Tensor rows, int layer, RowPattern removed, int count);
 
-    /// <summary>Quantises P rows to a page.</summary>
+    /// <summary>Quantises rows to pages that lie together in a block.</summary>
     /// <param name="layout">The layer's layout.</param>
     /// <param name="layer">The layer.</param>
     /// <param name="keys">Rows.</param>
     /// <param name="values">Rows, the same tokens at the same indexes.</param>
-    /// <param name="evicted">The P rows, in the order of the slots.</param>
-    /// <param name="block">Where the page lies.</param>
-    /// <param name="slot">Which page of the block.</param>
+    /// <param name="evicted">P rows of each page, in the order of the slots.</param>
+    /// <param name="block">Where the pages lie.</param>
+    /// <param name="slot">The first page of the block.</param>
     /// <exception cref="LocalLlmException">A number fits no page; the message names the layer.</exception>
-    void WritePage(PageLayout layout, int layer, Tensor keys, Tensor values, RowPattern evicted, PageBlock block, int slot);
+    void WritePages(PageLayout layout, int layer, Tensor keys, Tensor values, RowPattern evicted, PageBlock block, int slot);
 
     /// <summary>
-    /// As <see cref="WritePage"/> where the values of the sparse rows are codes: quantises P rows of keys and the next P values, then
+    /// As <see cref="WritePages"/> for one page where the values of the sparse rows are codes: quantises P rows of keys and the next P values, then
     /// moves codes. Of the 2P tokens, those packed and then those just quantised, each second one from the second on goes to the page,
     /// the others to <paramref name="packed"/>.
     /// </summary>

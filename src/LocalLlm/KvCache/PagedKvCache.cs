@@ -307,21 +307,27 @@ internal sealed class PagedKvCache : ISavableKvCache
     {
         if (policy.KeepsEvicted)
         {
-            for (var page = 0; page * policy.PageTokens < evicted.Count; page++)
-                WritePage(layer, firstPage + page, evicted.Part(page * policy.PageTokens, policy.PageTokens));
+            for (var (page, row) = (firstPage, 0); row < evicted.Count;)
+            {
+                var pages = packedValues is null
+                    ? Math.Min((evicted.Count - row) / policy.PageTokens, PageBlock.Pages - (page % PageBlock.Pages)) // the rest of the block
+                    : 1;
+                WritePages(layer, page, pages, evicted.Part(row, pages * policy.PageTokens));
+                (page, row) = (page + pages, row + (pages * policy.PageTokens));
+            }
         }
 
         operations.RemoveRows(keys, layer, evicted, rows);
         operations.RemoveRows(values, layer, packedValues is null ? evicted : new RowPattern(policy.SinkTokens, 1, evicted.Count), valueRows);
     }
 
-    private void WritePage(int layer, int page, RowPattern evicted)
+    private void WritePages(int layer, int page, int count, RowPattern evicted)
     {
-        if (page == startedPages)
+        while (startedPages < page + count)
             StartPage();
         var (block, slot) = (blocks[page / PageBlock.Pages], page % PageBlock.Pages);
         if (packedValues is null)
-            operations.WritePage(format[layer], layer, keys, values, evicted, block, slot);
+            operations.WritePages(format[layer], layer, keys, values, evicted, block, slot);
         else
             operations.WritePageFromPacked(format[layer], layer, keys, evicted, packedValues, values, policy.SinkTokens, block, slot);
     }

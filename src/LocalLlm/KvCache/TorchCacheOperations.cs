@@ -33,12 +33,16 @@ internal sealed class TorchCacheOperations(bool clipSearch = false) : ICacheOper
     }
 
     /// <inheritdoc/>
-    public void WritePage(PageLayout layout, int layer, Tensor keys, Tensor values, RowPattern evicted, PageBlock block, int slot)
+    public void WritePages(PageLayout layout, int layer, Tensor keys, Tensor values, RowPattern evicted, PageBlock block, int slot)
     {
-        using var scope = NewDisposeScope();
-        var (codes, scales) = PageTensors.Quantize(layout, Rows(keys, layer, evicted), Rows(values, layer, evicted), layer, clipSearch);
-        block.Codes[layer][slot].copy_(codes);
-        block.Scales[layer][slot].copy_(scales);
+        for (var page = 0; page * layout.Tokens < evicted.Count; page++)
+        {
+            using var scope = NewDisposeScope();
+            var rows = evicted.Part(page * layout.Tokens, layout.Tokens);
+            var (codes, scales) = PageTensors.Quantize(layout, Rows(keys, layer, rows), Rows(values, layer, rows), layer, clipSearch);
+            block.Codes[layer][slot + page].copy_(codes);
+            block.Scales[layer][slot + page].copy_(scales);
+        }
     }
 
     /// <inheritdoc/>

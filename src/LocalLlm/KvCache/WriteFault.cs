@@ -9,7 +9,7 @@ namespace LocalLlm.KvCache;
 /// <param name="Heads">Hkv.</param>
 /// <param name="HeadDim">D.</param>
 /// <param name="IsValue">Rows: whether they are values.</param>
-/// <param name="Page">The layout of the page that is made; null for rows.</param>
+/// <param name="Page">The layout of the pages that are made; null for rows.</param>
 internal readonly record struct WriteFault(object? Owner, int Layer, int Position, int Heads, int HeadDim, bool IsValue, PageLayout? Page)
 {
     /// <summary>The error that an index means: of append_rows, or of quantise_page.</summary>
@@ -17,7 +17,7 @@ internal readonly record struct WriteFault(object? Owner, int Layer, int Positio
     {
         if (Page is not null)
         {
-            var group = index - HeadDim;
+            var group = (index % (HeadDim + (Page.Tokens * Page.Groups))) - HeadDim; // pages count on
             var fault = group < 0
                 ? new PageFault(true, -1, index, 0, 0)
                 : new PageFault(false, group / Page.Groups, PageLayout.GroupStart(group % Page.Groups), 0, 0);

@@ -52,7 +52,7 @@ internal sealed class GpuPages : IDisposable
     public bool IsGood => owned.Single(t => t.dtype == ScalarType.Int32).item<int>() == int.MaxValue;
 
     public void Quantise() =>
-        launcher.Launch(new CudaKernel("quantise_page"), (arguments.Blocks, heads, 1), QuantiseArguments.BlockGroups, arguments);
+        launcher.Launch(new CudaKernel("quantise_page"), (arguments.Blocks, heads, 1), QuantiseArguments.Threads, arguments);
 
     public void Dispose() => owned.ForEach(t => t.Dispose());
 

@@ -58,11 +58,18 @@ __device__ __forceinline__ float multiply_add(float a, float b, float c)
     return result;
 }
 
-// The greater of two numbers, of a number and NaN the number.
+// The greater of two numbers, and the lesser; of a number and NaN the number.
 __device__ __forceinline__ float maximum(float a, float b)
 {
     float result;
     asm("max.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+    return result;
+}
+
+__device__ __forceinline__ float minimum(float a, float b)
+{
+    float result;
+    asm("min.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
     return result;
 }
 

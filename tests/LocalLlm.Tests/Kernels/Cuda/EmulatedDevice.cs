@@ -11,5 +11,6 @@ internal sealed class EmulatedDevice : IKernelDevice
 
     public void Attend(AttentionPlan plan, bool isDescending, NumberType? outputType = null) => EmulatedKernels.Attend(plan, isDescending, outputType);
 
-    public void Quantise(QuantiseArguments arguments, int heads, bool isDescending) => EmulatedKernels.Quantise(arguments, heads, isDescending);
+    public void Quantise(QuantiseArguments arguments, int heads, bool isDescending, int pages = 1) =>
+        EmulatedKernels.Quantise(arguments, heads, isDescending, pages);
 }

@@ -66,8 +66,8 @@ internal static unsafe class EmulatedKernels
     }
 
     /// <summary>Quantises the pages of some heads, in memory of this process.</summary>
-    public static void Quantise(QuantiseArguments arguments, int heads, bool isDescending) =>
-        Run(new CudaKernel("quantise_page"), (arguments.Blocks, heads, 1), QuantiseArguments.BlockGroups, arguments, isDescending);
+    public static void Quantise(QuantiseArguments arguments, int heads, bool isDescending, int pages = 1) =>
+        Run(new CudaKernel("quantise_page"), (arguments.Blocks, heads, pages), QuantiseArguments.Threads, arguments, isDescending);
 
     /// <summary>A function of the library; skips the calling test where there is no compiler.</summary>
     public static nint Require(string function)

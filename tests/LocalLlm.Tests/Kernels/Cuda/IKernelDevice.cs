@@ -16,5 +16,5 @@ internal interface IKernelDevice
     void Attend(AttentionPlan plan, bool isDescending, NumberType? outputType = null);
 
     /// <summary>Quantises the pages of some heads.</summary>
-    void Quantise(QuantiseArguments arguments, int heads, bool isDescending);
+    void Quantise(QuantiseArguments arguments, int heads, bool isDescending, int pages = 1);
 }

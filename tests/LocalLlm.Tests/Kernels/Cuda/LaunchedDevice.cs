@@ -27,9 +27,9 @@ internal sealed class LaunchedDevice(IKernelLauncher launcher, Func<int, ITestMe
         wait();
     }
 
-    public void Quantise(QuantiseArguments arguments, int heads, bool isDescending)
+    public void Quantise(QuantiseArguments arguments, int heads, bool isDescending, int pages = 1)
     {
-        launcher.Launch(new CudaKernel("quantise_page"), (arguments.Blocks, heads, 1), QuantiseArguments.BlockGroups, arguments);
+        launcher.Launch(new CudaKernel("quantise_page"), (arguments.Blocks, heads, pages), QuantiseArguments.Threads, arguments);
         wait();
     }
 

@@ -136,6 +136,7 @@ namespace t32c256 {
 }
 #undef ROWS
 #undef CHANNELS
+#undef THREADS
 #include "merge_attention.cu"
 #include "quantise_page.cu"
 #include "append_rows.cu"

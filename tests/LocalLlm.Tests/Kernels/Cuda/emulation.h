@@ -166,6 +166,7 @@ static inline float square_root(float x) { return sqrtf(x); }
 static inline float power_of_two(float x) { return exp2f(x); }
 static inline float multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
 static inline float maximum(float a, float b) { return fmaxf(a, b); }
+static inline float minimum(float a, float b) { return fminf(a, b); }
 static inline float round_to_even(float x) { return rintf(x); }
 static inline int set_bits(unsigned x) { return __builtin_popcount(x); }
 static inline void atomic_min(int* target, int x) { if (x < *target) *target = x; }
