@@ -17,7 +17,7 @@ internal sealed class AttentionPlan
     /// <summary>Tiles of a part at least: enough work for a block to pay for its state.</summary>
     public const int LeastPartTiles = 8;
 
-    /// <summary>Blocks of a sequence and KV head at most, where parts can be made longer: enough to fill a GPU, with few states to write and join.</summary>
+    /// <summary>Blocks of a sequence and KV head at most, where parts can be made longer: enough to fill a GPU, with few states to write and join: a thread of merge_attention each.</summary>
     public const int MostBlocks = 128;
 
     /// <summary>Floats of a state's row beside its channels: the sum of its probabilities and its highest score.</summary>
@@ -181,6 +181,8 @@ internal sealed class AttentionPlan
                 $"Packed tokens are whole pages of {arguments.Layout.Tokens}; got {run.Tokens} in tiles of {run.TileTokens}.", nameof(run));
         }
 
+        if ((run.Keys.IsPacked || run.Values.IsPacked) && !BitOperations.IsPow2(run.TileTokens))
+            throw new ArgumentException($"The kernels take pages of 32, 64 or 128 tokens; got {run.TileTokens}.", nameof(run));
         if (!isTiled || run.Tokens == 0)
             return;
         Require(run.Keys);

@@ -126,7 +126,6 @@ __device__ __forceinline__ Sums sums_of(const Group& group, const Fit& fit)
 {
     Sums sums = {};
     Divider divider = divider_of(fit);
-#pragma unroll 4
     for (int i = 0; i < group.count; i++)
     {
         float x = group[i] - fit.minimum, code = code_of(x, divider, group.max_code);

@@ -3,7 +3,7 @@
 // Grid: x = 128 words of a row, y = KV head.
 #include "prelude.cuh"
 
-#define BATCH 8
+#define ROWS_AT_ONCE 32
 
 struct RemoveArguments
 {
@@ -28,14 +28,14 @@ KERNEL __launch_bounds__(128) remove_rows(RemoveArguments args)
     if (word >= args.row_words)
         return;
     u32* rows = (u32*)(args.rows + BLOCK_Y * args.head_bytes) + word;
-    for (int index = 0; index < kept; index += BATCH)
+    for (int index = 0; index < kept; index += ROWS_AT_ONCE)
     {
-        u32 words[BATCH];
+        u32 words[ROWS_AT_ONCE];
 #pragma unroll
-        for (int i = 0; i < BATCH; i++)
+        for (int i = 0; i < ROWS_AT_ONCE; i++)
             words[i] = index + i < kept ? rows[(i64)kept_row(args, index + i) * args.row_words] : 0;
 #pragma unroll
-        for (int i = 0; i < BATCH; i++)
+        for (int i = 0; i < ROWS_AT_ONCE; i++)
         {
             if (index + i < kept)
                 rows[(i64)(args.first + index + i) * args.row_words] = words[i];

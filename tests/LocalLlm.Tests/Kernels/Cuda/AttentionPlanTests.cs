@@ -24,6 +24,15 @@ public class AttentionPlanTests
         Should.Throw<ArgumentException>(() => plan.Add(test.Request() with { Scale = 2 }, [run])).Message.ShouldContain("same heads");
     }
 
+    [Fact]
+    public void Add_PagesOfNoPowerOfTwo_AreRefused()
+    {
+        using var test = new AttentionCase(new PageLayout(96, 64), 1, 1, 1, NumberType.BFloat16, seed: 1);
+        test.AddRun(96, packedKeys: true, packedValues: true);
+
+        Should.Throw<ArgumentException>(() => new AttentionPlan(test.Layout).Add(test.Request(), [test.Runs[0]])).Message.ShouldContain("got 96");
+    }
+
     [Theory]
     [InlineData(NumberType.Float32, 64, 4, 1, "decode_attention 4 64")]
     [InlineData(NumberType.Float32, 96, 4, 70, "decode_attention 8 128")]
@@ -68,6 +77,16 @@ public class AttentionPlanTests
     [InlineData(500, 1000, 512)]
     public void PartTiles_GrowWithSequenceAndRows(int tiles, int rowBlocks, int expected) =>
         AttentionPlan.PartTiles(tiles, rowBlocks).ShouldBe(expected);
+
+    [Fact]
+    public void PartTiles_AnySequence_MakeNoMorePartsThanAMergeTakes()
+    {
+        for (var tiles = 1; tiles < 200_000; tiles = (tiles * 9 / 8) + 1)
+        {
+            foreach (var rowBlocks in new[] { 1, 2, 3, 60, 128, 129, 5000 })
+                ((tiles + AttentionPlan.PartTiles(tiles, rowBlocks) - 1) / AttentionPlan.PartTiles(tiles, rowBlocks)).ShouldBeInRange(1, AttentionPlan.MostBlocks);
+        }
+    }
 
     [Fact]
     public void Parts_SpanRuns()
