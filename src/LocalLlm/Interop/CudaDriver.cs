@@ -28,6 +28,10 @@ internal sealed unsafe class CudaDriver
     private readonly delegate* unmanaged<nint*, nint, byte*, int> getFunction;
     private readonly delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int> launch;
     private readonly delegate* unmanaged<nint, void*, nuint, nint, int> copyToDevice;
+    private readonly delegate* unmanaged<nint*, nuint, uint, int> allocateHost;
+    private readonly delegate* unmanaged<nint, int> freeHost, waitForEvent, destroyEvent;
+    private readonly delegate* unmanaged<nint*, uint, int> createEvent;
+    private readonly delegate* unmanaged<nint, nint, int> recordEvent;
 
     /// <summary>Looks the functions up and starts the driver.</summary>
     /// <param name="library">The loaded library.</param>
@@ -51,6 +55,12 @@ internal sealed unsafe class CudaDriver
         getFunction = (delegate* unmanaged<nint*, nint, byte*, int>)Export("cuModuleGetFunction");
         launch = (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int>)Export("cuLaunchKernel");
         copyToDevice = (delegate* unmanaged<nint, void*, nuint, nint, int>)Export("cuMemcpyHtoDAsync_v2");
+        allocateHost = (delegate* unmanaged<nint*, nuint, uint, int>)Export("cuMemHostAlloc");
+        freeHost = (delegate* unmanaged<nint, int>)Export("cuMemFreeHost");
+        createEvent = (delegate* unmanaged<nint*, uint, int>)Export("cuEventCreate");
+        recordEvent = (delegate* unmanaged<nint, nint, int>)Export("cuEventRecord");
+        waitForEvent = (delegate* unmanaged<nint, int>)Export("cuEventSynchronize");
+        destroyEvent = (delegate* unmanaged<nint, int>)Export("cuEventDestroy_v2");
         Check(((delegate* unmanaged<uint, int>)Export("cuInit"))(0), "cuInit found no NVIDIA GPU that it can use");
     }
 
@@ -167,12 +177,38 @@ internal sealed unsafe class CudaDriver
     public int Launch(nint function, (int X, int Y, int Z) grid, int threads, void* parameter) => launch(
         function, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)threads, 1, 1, 0, 0, &parameter, null);
 
-    /// <summary>Copies to the device on the legacy default stream of the current context.</summary>
-    public void CopyToDevice(nint target, ReadOnlySpan<byte> bytes)
+    /// <summary>Copies to the device on the legacy default stream of the current context, from memory of <see cref="AllocateHost"/> without waiting.</summary>
+    public void CopyToDevice(nint target, nint source, int bytes) =>
+        Check(copyToDevice(target, (void*)source, (nuint)bytes, 0), $"The copy of {bytes} bytes to the GPU failed");
+
+    /// <summary>Memory of the process that the GPU reads by itself.</summary>
+    public nint AllocateHost(nint bytes)
     {
-        fixed (byte* source = bytes)
-            Check(copyToDevice(target, source, (nuint)bytes.Length, 0), $"The copy of {bytes.Length} bytes to the GPU failed");
+        nint memory;
+        Check(allocateHost(&memory, (nuint)bytes, 0), $"{bytes} bytes of pinned memory cannot be had");
+        return memory;
     }
+
+    /// <summary>Frees what <see cref="AllocateHost"/> gave, once the GPU reads it no more.</summary>
+    public void FreeHost(nint memory) => _ = freeHost(memory);
+
+    /// <summary>An event without a time; nothing was recorded.</summary>
+    public nint CreateEvent()
+    {
+        const uint disableTiming = 2;
+        nint created;
+        Check(createEvent(&created, disableTiming), "cuEventCreate failed");
+        return created;
+    }
+
+    /// <summary>Lets an event happen when all that was given to the legacy default stream has ended.</summary>
+    public void RecordEvent(nint recorded) => Check(recordEvent(recorded, 0), "cuEventRecord failed");
+
+    /// <summary>Waits until an event has happened; returns at once where it was never recorded.</summary>
+    public void WaitForEvent(nint recorded) => Check(waitForEvent(recorded), "An earlier kernel failed");
+
+    /// <summary>Ends what <see cref="CreateEvent"/> made.</summary>
+    public void DestroyEvent(nint created) => _ = destroyEvent(created);
 
     /// <summary>A code by its name and meaning.</summary>
     public string Describe(int result)

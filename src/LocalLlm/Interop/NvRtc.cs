@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using System.Text;
 
@@ -6,9 +7,7 @@ namespace LocalLlm.Interop;
 /// <summary>NVIDIA's runtime compiler, which needs neither a toolkit nor a GPU. Safe for concurrent use.</summary>
 internal sealed unsafe class NvRtc
 {
-    private static readonly Lazy<NvRtc> Shared = new(() => Open(NvRtcSearch.Candidates(
-        LibTorch.Folder is { } folder ? LibTorch.NativeFolders().Prepend(folder) : LibTorch.NativeFolders(),
-        Environment.GetEnvironmentVariable("CUDA_PATH") ?? Environment.GetEnvironmentVariable("CUDA_HOME"), OperatingSystem.IsWindows())));
+    private static readonly ConcurrentDictionary<int, Lazy<NvRtc>> Found = new(); // by the newest version that will do
 
     private readonly string path;
     private readonly delegate* unmanaged<int, byte*> getErrorString;
@@ -49,19 +48,26 @@ internal sealed unsafe class NvRtc
             : throw new LocalLlmException($"'{path}' has no {name}: NVRTC of CUDA 11.2 or newer is needed.");
     }
 
-    /// <summary>The process's compiler, loaded at the first call; libtorch must be loaded.</summary>
-    /// <exception cref="LocalLlmException">There is none; the message says what was tried.</exception>
-    public static NvRtc Instance => Shared.Value;
-
     /// <summary>Its version, which is CUDA's.</summary>
     public (int Major, int Minor) Version { get; }
 
     /// <summary>The compute capabilities it compiles for, 10 · major + minor, ascending.</summary>
     public int[] Architectures { get; }
 
-    /// <summary>Loads the first of some libraries that is one.</summary>
+    /// <summary>The process's compiler, loaded at the first call; libtorch must be loaded.</summary>
+    /// <param name="newestMajor">The driver's version before the point: it does not load code of a newer compiler.</param>
+    /// <exception cref="LocalLlmException">There is none; the message says what was tried.</exception>
+    public static NvRtc Find(int newestMajor = int.MaxValue) => Found.GetOrAdd(newestMajor, major => new Lazy<NvRtc>(() => Open(
+        NvRtcSearch.Candidates(
+            LibTorch.Folder is { } folder ? LibTorch.NativeFolders().Prepend(folder) : LibTorch.NativeFolders(),
+            Environment.GetEnvironmentVariable("CUDA_PATH") ?? Environment.GetEnvironmentVariable("CUDA_HOME"), OperatingSystem.IsWindows()),
+        major))).Value;
+
+    /// <summary>Loads the first of some libraries that is one, and not too new.</summary>
+    /// <param name="candidates">Paths, or names for the system to find.</param>
+    /// <param name="newestMajor">The driver's version before the point.</param>
     /// <exception cref="LocalLlmException">None is; the message says what was tried.</exception>
-    public static NvRtc Open(IEnumerable<string> candidates)
+    public static NvRtc Open(IEnumerable<string> candidates, int newestMajor = int.MaxValue)
     {
         var trace = new StringBuilder();
         foreach (var candidate in candidates)
@@ -70,7 +76,11 @@ internal sealed unsafe class NvRtc
             {
                 if (NvRtcSearch.Builtins(candidate) is { } builtins)
                     _ = NativeLibrary.Load(builtins);
-                return new NvRtc(NativeLibrary.Load(candidate), candidate);
+                var nvrtc = new NvRtc(NativeLibrary.Load(candidate), candidate);
+                return nvrtc.Version.Major <= newestMajor
+                    ? nvrtc
+                    : throw new LocalLlmException($"it is of CUDA {nvrtc.Version.Major}, and the driver of CUDA {newestMajor} loads no newer code. "
+                        + "Install a newer driver, or an NVRTC of the driver's version.");
             }
             catch (Exception e) when (e is DllNotFoundException or BadImageFormatException or LocalLlmException)
             {

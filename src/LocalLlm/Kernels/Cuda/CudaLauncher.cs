@@ -11,6 +11,7 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
     private readonly CudaContext context;
     private readonly KernelCompiler compiler;
     private readonly KernelCache cache;
+    private readonly StagingRing staging;
     private readonly Dictionary<CudaKernel, (nint Module, nint Function)> loaded = [];
     private bool isDisposed;
 
@@ -24,6 +25,7 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
     {
         this.cache = cache;
         context = new CudaContext(driver, index);
+        staging = new StagingRing(driver);
         try
         {
             compiler = new KernelCompiler(nvrtc, KernelTarget.Choose(context.ComputeCapability, nvrtc.Architectures, context.Name));
@@ -40,7 +42,7 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
     /// <param name="warn">Told of what costs time only.</param>
     /// <exception cref="LocalLlmException">There is no driver, compiler or GPU, or it is too old; the message says the fix.</exception>
     public static CudaLauncher Open(int index, Action<string> warn) =>
-        new(CudaDriver.Instance, NvRtc.Instance, index, new KernelCache(KernelCache.DefaultFolder, warn));
+        new(CudaDriver.Instance, NvRtc.Find(CudaDriver.Instance.Version / 1000), index, new KernelCache(KernelCache.DefaultFolder, warn));
 
     /// <inheritdoc/>
     public void Launch<T>(CudaKernel kernel, (int X, int Y, int Z) grid, int threads, in T arguments)
@@ -64,12 +66,8 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
     public void Upload(nint target, ReadOnlySpan<byte> bytes)
     {
         ObjectDisposedException.ThrowIf(isDisposed, this);
-        if (bytes.IsEmpty)
-            return;
         using var scope = context.Enter();
-        // From memory that is not pinned for the GPU: the driver has copied it to memory of its own when it returns, so that the caller may change it and the
-        // garbage collector move it. It may wait for the stream to do so ("API synchronization behavior" in the CUDA driver API).
-        context.Driver.CopyToDevice(target, bytes);
+        staging.Copy(target, bytes);
     }
 
     /// <summary>Unloads the kernels; none may run.</summary>
@@ -80,6 +78,7 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
         isDisposed = true;
         using (context.Enter())
         {
+            staging.Dispose();
             foreach (var (module, _) in loaded.Values)
                 context.Driver.UnloadModule(module);
         }

@@ -61,6 +61,50 @@ public sealed class CudaLauncherTests : IDisposable
         notes.Count(n => n == "release").ShouldBe(2);
     }
 
+    [Fact]
+    public void Upload_MoreThanARingHolds_WaitsForTheHalfThatIsWrittenAnew()
+    {
+        var (driver, _) = CudaStub.Configure();
+        using var context = new CudaContext(driver, 0);
+        using var scope = context.Enter();
+        using var target = new GuardedMemory(1000);
+        var bytes = Enumerable.Range(0, 1000).Select(i => (byte)(i % 251)).ToArray();
+
+        using (var ring = new StagingRing(driver, halfBytes: 64))
+        {
+            ring.Copy(target.Address, []);
+            ring.Copy(target.Address, bytes.AsSpan(0, 40));
+            ring.Copy(target.Address + 40, bytes.AsSpan(40, 100));
+            ring.Copy(target.Address + 140, bytes.AsSpan(140, 60));
+        }
+
+        target.Span[..200].ToArray().ShouldBe(bytes[..200]);
+        CudaStub.Notes[2..].ShouldBe(
+            ["pin", "copy 40", "copy 24", "record 1", "wait 2", "copy 64", "record 2", "wait 1", "copy 12", "copy 52", "record 1", "wait 2", "copy 8", "unpin"]);
+    }
+
+    [Fact]
+    public void Launcher_Disposed_GivesItsPinnedMemoryBack()
+    {
+        using var target = new GuardedMemory(8);
+        using (var launcher = Open(CudaStub.Configure()))
+            launcher.Upload(target.Address, [1, 2, 3]);
+
+        target.Span[..3].ToArray().ShouldBe([1, 2, 3]);
+        CudaStub.Notes.Where(n => n.EndsWith("pin", StringComparison.Ordinal)).ShouldBe(["pin", "unpin"]);
+    }
+
+    [Fact]
+    public void Open_CompilerNewerThanTheDriver_SaysSoAndIsPassedOver()
+    {
+        CudaStub.Configure();
+
+        var message = Should.Throw<LocalLlmException>(() => NvRtc.Open([CudaStub.Path], newestMajor: 11)).Message;
+
+        message.ShouldContain($"{CudaStub.Path}: it is of CUDA 12, and the driver of CUDA 11 loads no newer code");
+        NvRtc.Open(["libnvrtc-of-nobody.so", CudaStub.Path], newestMajor: 12).Version.Major.ShouldBe(12);
+    }
+
     [Theory]
     [InlineData(80, "--gpu-architecture=sm_80")]
     [InlineData(90, "--gpu-architecture=sm_90")]

@@ -18,6 +18,9 @@ internal static unsafe partial class CudaStub
         Marshal.PtrToStringUTF8(((delegate* unmanaged<nint>)NativeLibrary.GetExport(Library, "stub_notes"))())!
             .Split('\n', StringSplitOptions.RemoveEmptyEntries);
 
+    /// <summary>The library's file, once it is loaded.</summary>
+    public static string Path { get; private set; } = "";
+
     private static nint Library
     {
         get
@@ -58,22 +61,17 @@ internal static unsafe partial class CudaStub
             return (0, "the stand-in for NVIDIA's libraries needs Linux");
         var source = RepositoryRoot.Require("tests", "LocalLlm.Tests", "Kernels", "Cuda", "stub.c");
         var folder = Directory.CreateTempSubdirectory("cuda-stub-").FullName;
-        try
+        AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(folder, recursive: true);
+        var library = System.IO.Path.Combine(folder, "stub.so");
+        foreach (var compiler in new[] { "gcc", "clang", "clang-14" })
         {
-            var library = Path.Combine(folder, "stub.so");
-            foreach (var compiler in new[] { "gcc", "clang", "clang-14" })
-            {
-                if (EmulatedKernels.Run(compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library, source) is not { } result)
-                    continue;
-                result.ExitCode.ShouldBe(0, result.Errors);
-                return (NativeLibrary.Load(library), ""); // what is loaded stays
-            }
+            if (EmulatedKernels.Run(compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library, source) is not { } result)
+                continue;
+            result.ExitCode.ShouldBe(0, result.Errors);
+            Path = library;
+            return (NativeLibrary.Load(library), "");
+        }
 
-            return (0, "needs a C compiler: gcc or clang");
-        }
-        finally
-        {
-            Directory.Delete(folder, recursive: true);
-        }
+        return (0, "needs a C compiler: gcc or clang");
     }
 }

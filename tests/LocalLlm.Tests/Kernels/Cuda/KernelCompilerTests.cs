@@ -67,7 +67,7 @@ public class KernelCompilerTests
         try
         {
             LibTorch.EnsureLoaded();
-            nvrtc = NvRtc.Instance;
+            nvrtc = NvRtc.Find();
         }
         catch (LocalLlmException e)
         {

@@ -9,6 +9,8 @@ typedef void (*launcher)(const char* name, const char* code, unsigned x, unsigne
 static char notes[1 << 20];
 static int capability = 80, launch_result, compile_result, depth;
 static launcher launch;
+static char* pinned;
+static size_t pinned_bytes, events;
 
 static void note(const char* text)
 {
@@ -25,6 +27,7 @@ void stub_configure(int device_capability, int result_of_launch, int result_of_c
     compile_result = result_of_compile;
     launch = function;
     depth = 0;
+    events = 0;
     notes[0] = 0;
 }
 
@@ -87,9 +90,38 @@ int cuMemcpyHtoDAsync_v2(void* target, const void* source, size_t bytes, void* s
     char text[64];
     snprintf(text, sizeof text, "copy %zu", bytes);
     note(text);
+    if ((const char*)source < pinned || (const char*)source + bytes > pinned + pinned_bytes)
+        return 1; // the driver might wait
     memcpy(target, source, bytes);
     return stream != 0;
 }
+
+int cuMemHostAlloc(void** memory, size_t bytes, unsigned flags)
+{
+    NEEDS_CONTEXT;
+    note("pin");
+    *memory = pinned = malloc(bytes);
+    pinned_bytes = bytes;
+    return flags;
+}
+
+int cuMemFreeHost(void* memory) { NEEDS_CONTEXT; note("unpin"); free(memory); return 0; }
+
+// An event is a number, which the notes hold.
+int cuEventCreate(void** event, unsigned flags) { NEEDS_CONTEXT; *event = (void*)(size_t)++events; return flags != 2; }
+int cuEventDestroy_v2(void* event) { NEEDS_CONTEXT; events--; return !event; }
+
+static int note_event(const char* what, void* event)
+{
+    NEEDS_CONTEXT;
+    char text[64];
+    snprintf(text, sizeof text, "%s %zu", what, (size_t)event);
+    note(text);
+    return !event;
+}
+
+int cuEventRecord(void* event, void* stream) { return stream ? 1 : note_event("record", event); }
+int cuEventSynchronize(void* event) { return note_event("wait", event); }
 
 // The compiler. Its code is the name, the options and the headers' names, a line each.
 struct program { char code[4096]; size_t bytes; int is_ptx; };
