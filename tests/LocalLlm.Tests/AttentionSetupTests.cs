@@ -87,6 +87,32 @@ public class AttentionSetupTests
             queue, new() { Kind = KvCacheKind.PartialLogQuant, Window = 32 }, Gpu with { Type = type, Device = CPU }, 4)).Message.ShouldContain("the kernels");
     }
 
+    [Theory]
+    [InlineData(ScalarType.Float32)]
+    [InlineData(ScalarType.BFloat16)]
+    public void Trial_KernelsThatSeeBeyondASlidingWindow_AreFound(ScalarType type)
+    {
+        using var queue = new CudaQueue(new ChangingLauncher(kernel => kernel, (ref AttentionArguments a) => a.Window = int.MaxValue), CPU);
+
+        Should.Throw<LocalLlmException>(() => KernelTrial.Run(queue, new() { Window = 32 }, Gpu with { Type = type, Device = CPU }, 4))
+            .Message.ShouldContain("differs from torch's");
+    }
+
+    [Fact]
+    public void Trial_Float32_TriesEverySpecialisation()
+    {
+        var rows = new HashSet<int>();
+        using var queue = new CudaQueue(new ChangingLauncher(kernel =>
+        {
+            rows.Add(kernel.Rows);
+            return kernel;
+        }, null), CPU);
+
+        KernelTrial.Run(queue, new() { Window = 32 }, Gpu with { Type = ScalarType.Float32, Device = CPU }, Gpu.KvHeads);
+
+        rows.ShouldBe([1, 2, 4, 8, 0], ignoreOrder: true);
+    }
+
     [Fact]
     public void Create_TorchFailsInTheTrial_IsAnErrorOfTheKernels() => Should.Throw<LocalLlmException>(() => AttentionSetup.Create(
         new() { AttentionBackend = AttentionBackend.Cuda, OpenKernels = _ => new FailingLauncher() }, Gpu with { Device = CPU }, 4, null))
@@ -105,6 +131,27 @@ public class AttentionSetupTests
         public void Dispose()
         {
         }
+    }
+
+    private delegate void Change(ref AttentionArguments arguments);
+
+    /// <summary>Launches kernels with other arguments.</summary>
+    private sealed class ChangingLauncher(Func<CudaKernel, CudaKernel> choose, Change? change) : IKernelLauncher
+    {
+        private readonly EmulatedLauncher launcher = new();
+
+        public void Launch<T>(CudaKernel kernel, (int X, int Y, int Z) grid, int threads, in T arguments)
+            where T : unmanaged
+        {
+            var changed = arguments;
+            if (change is not null && typeof(T) == typeof(AttentionArguments))
+                change(ref System.Runtime.CompilerServices.Unsafe.As<T, AttentionArguments>(ref changed));
+            launcher.Launch(choose(kernel), grid, threads, changed);
+        }
+
+        public void Upload(nint target, ReadOnlySpan<byte> bytes) => launcher.Upload(target, bytes);
+
+        public void Dispose() => launcher.Dispose();
     }
 
     private sealed class TorchException(string message) : ExternalException(message);

@@ -15,8 +15,8 @@ internal static class KernelTrial
     /// <summary>The most that an output may differ, as a share of the largest: many roundings of the type, and far less than any wrong order of numbers makes.</summary>
     private static double Tolerance(ScalarType type) => type == ScalarType.Float32 ? 1e-3 : 0.03;
 
-    /// <summary>Query rows of a KV head in each step that is tried: blocks of every size in which attention computes them.</summary>
-    private static readonly int[] BlockRows = [1, 16, 64];
+    /// <summary>Query rows of a KV head in the steps that are tried: one for every size of block in which attention computes them.</summary>
+    private static int[] BlockRows(ScalarType type) => type == ScalarType.Float32 ? [1, 2, 4, 8] : [1, 16, 64];
 
     /// <summary>Tries the kernels that caches of these options need.</summary>
     /// <param name="queue">Where the kernels' work goes.</param>
@@ -43,9 +43,10 @@ internal static class KernelTrial
         var factory = new KvCacheFactory(options, shape, queue: queue);
         using var tried = factory.Create();
         using var reference = new KvCacheFactory(options, shape).Create();
-        var counts = BlockRows.Select(rows => Math.Max(1, rows * shape.KvHeads / queryHeads)).ToList();
         var past = PastTokens(KvCacheFactory.Policy(options));
-        var tokens = past + counts.Sum();
+        var counts = BlockRows(shape.Type).Select(rows => Math.Max(1, rows * shape.KvHeads / queryHeads)).Distinct();
+        var steps = counts.SelectMany(count => new[] { (Count: count, Window: (int?)null), (count, past / 2) }).ToList();
+        var tokens = past + steps.Sum(step => step.Count);
         var k = Numbers(0.3, tokens, shape.KvHeads, shape); // [tokens, Hkv, D]
         var v = Numbers(0.7, tokens, shape.KvHeads, shape);
         var q = Numbers(0.5, tokens, queryHeads, shape);
@@ -61,10 +62,10 @@ internal static class KernelTrial
         }
 
         Append(reference, k, v, past);
-        foreach (var count in counts)
+        foreach (var (count, window) in steps)
         {
-            var actual = Step(new CudaAttention(queue), tried, q, k, v, count);
-            var expected = Step(new TorchAttention(), reference, q, k, v, count);
+            var actual = Step(new CudaAttention(queue), tried, q, k, v, count, window);
+            var expected = Step(new TorchAttention(), reference, q, k, v, count, window);
             // Where a number is NaN the comparison is false, as it should be.
             var error = (actual - expected).abs().max().item<float>() / expected.abs().max().item<float>();
             if (!(error <= Tolerance(shape.Type)))
@@ -97,7 +98,7 @@ internal static class KernelTrial
     }
 
     // The outputs of the next tokens, [count, Hq, D] in float32.
-    private static Tensor Step(IAttentionBackend backend, IKvCache cache, Tensor q, Tensor k, Tensor v, int count)
+    private static Tensor Step(IAttentionBackend backend, IKvCache cache, Tensor q, Tensor k, Tensor v, int count, int? window)
     {
         var plan = cache.PlanAppend(count);
         var at = plan.Position;
@@ -105,7 +106,7 @@ internal static class KernelTrial
         var batch = new StepBatch(ids, ids, ids, [new StepSlice(cache, 0, count, plan)]);
         // Scores with a deviation of about 2, so that single tokens decide.
         var scale = 6 / Math.Sqrt(q.size(2));
-        var output = backend.Attend(0, q.narrow(0, at, count), k.narrow(0, at, count), v.narrow(0, at, count), scale, slidingWindow: null, batch);
+        var output = backend.Attend(0, q.narrow(0, at, count), k.narrow(0, at, count), v.narrow(0, at, count), scale, window, batch);
         backend.Complete(batch);
         if (batch.Slices[0].Fault is { } fault)
             throw Misread(fault);
