@@ -15,7 +15,13 @@
 #define LEAST_ROWS (ROWS == 8 ? 1 : ROWS == 16 ? 9 : 17)
 #define MOST_ROWS (ROWS <= 16 ? ROWS : 0x7FFFFFFF)
 
-// In the order in which the operands take them, group by group of 64 channels: what thread t needs of a group lies together.
+// Scales and minima of a group of 64 channels of keys, or of a unit's values, in the order in which the operands take them: [t][pair].
+struct Scales
+{
+    alignas(16) u32 factor[4][8]; // 2^-place · scale in bf16; where scales have 16 bits, which bf16 cannot hold, themselves
+    u32 minimum[2][4][8];         // the sum of two, in bf16
+};
+
 struct Shared
 {
     union
@@ -23,10 +29,7 @@ struct Shared
         alignas(16) u32 query[ROW_WARPS][HALVES][GROUPS][4][32][4]; // [high, low][group][product][thread]: an operand's registers
         float output[GROUPS * 16][ROWS * 4 + 2];                    // at the end: channel 64·(i / 16) + 16·(j % 4) + i % 16 of row j / 4
     };
-    // Of a page's channels, then of its tokens: [t][pair]. Factors are 2^-place · scale, or 2^-place where the scales have 16 bits; minima are
-    // the sum of the two.
-    alignas(16) u32 factor[WARPS][GROUPS][4][8], minimum[WARPS][GROUPS][2][4][8];
-    alignas(16) float wide_scale[WARPS][GROUPS][4][16]; // [t][code]: scales of 16 bits, which a bf16 number cannot hold
+    Scales keys[WARPS][GROUPS], values[WARPS][GROUPS];
     float highest[WARPS][16], total[WARPS][16];
     int key_tile[CHANNELS / 16], key_place[CHANNELS / 16]; // the tile at a place; -1: none. Tiles without high bits come first
 };

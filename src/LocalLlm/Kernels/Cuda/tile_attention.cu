@@ -83,6 +83,7 @@ __device__ __forceinline__ void soft_max(const AttentionArguments& args, const U
 __device__ __forceinline__ void attend_unit(const AttentionArguments& args, const Unit& unit, Shared& s, Rows& rows)
 {
     float scores[8][4] = {}, shift[HALVES] = {};
+    load_scales(args.layout, unit, s);
     if (unit.run->keys.is_packed)
         score_page(args, unit, s, scores, shift);
     else if (args.type == FLOAT16)

@@ -4,96 +4,123 @@
 // are multiplied with queries and probabilities instead, and codes stay as they are. Minima are a product of their own, as the sum of two bf16
 // numbers: Σ q·m for all tokens of a page, Σ p·m for all channels of a group.
 
-// Scales and minima of a page's channels (tiles in the order of key_place) or of a unit's tokens, in the order in which the operands take them. A
-// lane has four neighbours of a tile of 16; the other halves of its pairs are two lanes away.
+// Scales and minima as they lie in a page, of four neighbouring channels of a key tile or tokens of a value tile.
+struct RawScales { u32 steps[2], minima[2]; };
+
+// What a lane takes in one of the turns in which a warp's lanes go over channels or tokens.
 template <bool IS_KEY>
-__device__ __forceinline__ void load_scales(const PageLayout& layout, const Unit& unit, Shared& s)
+__device__ __forceinline__ RawScales load_scales(const PageLayout& layout, const Unit& unit, int turn)
 {
-    int warp = THREAD / 32, lane = THREAD % 32, quarter = lane % 4;
-    int low_tiles = layout.channels / 16 - set_bits(layout.key_high_tiles);
-    bool is_wide = layout.scale_bytes == 2;
-    warp_barrier(); // the scales before have been read
-#pragma unroll
-    for (int turn = 0; turn < (CHANNELS + 127) / 128; turn++)
+    int first = 128 * turn + THREAD % 32 * 4, at, count;
+    bool is_there;
+    if (IS_KEY)
     {
-        int first = 128 * turn + 4 * lane, tile = lesser(first / 16, CHANNELS / 16 - 1), place = IS_KEY ? s.key_place[tile] : tile;
-        int group = place / 4, t = place % 4, at, count, bits;
-        bool is_there;
-        if (IS_KEY)
-        {
-            at = first;
-            count = layout.channels;
-            is_there = first < layout.channels;
-            bits = 4 * group + 4 > low_tiles ? layout.slow_key_bits : 2;
-        }
-        else
-        {
-            at = first / 64 * layout.tokens + unit.page_token + first % 64;
-            count = layout.groups * layout.tokens;
-            is_there = first / 64 < layout.groups && first % 64 < unit.tokens;
-            bits = layout.value_bits;
-        }
-        const u8* scales = IS_KEY ? unit.key_scales : unit.value_scales;
-        int pair = quarter % 2 * 4 + quarter / 2 * 2; // and the next one are this lane's
-        float x[2][2];                                // minima: [pair][half]
-        u32 factor[2];                                // of the two pairs
-        u32 low_halves = 0, high_halves = 0;
-        if (is_wide)
-        {
-            u32 steps[2] = {}, minima[2] = {}, others[2];
-            if (is_there)
-            {
-                load_8_bytes(scales + 2 * at, steps);
-                load_8_bytes(scales + 2 * (at + count), minima);
-            }
-#pragma unroll
-            for (int i = 0; i < 2; i++)
-                others[i] = exchange(minima[i], 2);
-            u32 mine = quarter < 2 ? minima[0] : minima[1], other = quarter < 2 ? others[0] : others[1];
-            low_halves = quarter < 2 ? mine : other;
-            high_halves = quarter < 2 ? other : mine;
-#pragma unroll
-            for (int i = 0; i < 2; i++)
-            {
-                x[i][0] = half_float((u16)(low_halves >> 16 * i));
-                x[i][1] = half_float((u16)(high_halves >> 16 * i));
-                factor[i] = 0x3F803F80;
-                if (first < CHANNELS)
-                {
-                    s.wide_scale[warp][group][t][4 * quarter + 2 * i] = half_float((u16)steps[i]);
-                    s.wide_scale[warp][group][t][4 * quarter + 2 * i + 1] = half_float((u16)(steps[i] >> 16));
-                }
-            }
-        }
-        else
-        {
-            u32 steps = 0, minima = 0;
-            if (is_there)
-            {
-                steps = load_4_bytes(scales + at);
-                minima = load_4_bytes(scales + at + count);
-            }
-            u32 other_steps = exchange(steps, 2), other_minima = exchange(minima, 2);
-            u32 low_steps = (quarter < 2 ? steps : other_steps) >> quarter / 2 * 16, high_steps = (quarter < 2 ? other_steps : steps) >> quarter / 2 * 16;
-            low_halves = (quarter < 2 ? minima : other_minima) >> quarter / 2 * 16;
-            high_halves = (quarter < 2 ? other_minima : minima) >> quarter / 2 * 16;
-#pragma unroll
-            for (int i = 0; i < 2; i++)
-            {
-                u32 indexes = (low_steps >> 8 * i & 0xFF) | (high_steps >> 8 * i & 0xFF) << 16;
-                factor[i] = (indexes + 0x03700370) << 4; // byte_step
-                x[i][0] = byte_minimum((signed char)(low_halves >> 8 * i), first_of(factor[i]));
-                x[i][1] = byte_minimum((signed char)(high_halves >> 8 * i), second_of(factor[i]));
-            }
-        }
-        if (first >= CHANNELS)
-            continue;
+        at = first;
+        count = layout.channels;
+        is_there = first < layout.channels;
+    }
+    else
+    {
+        at = first / 64 * layout.tokens + unit.page_token + first % 64;
+        count = layout.groups * layout.tokens;
+        is_there = first / 64 < layout.groups && first % 64 < unit.tokens;
+    }
+    const u8* scales = IS_KEY ? unit.key_scales : unit.value_scales;
+    RawScales raw = {};
+    if (is_there && layout.scale_bytes == 1)
+    {
+        raw.steps[0] = load_4_bytes(scales + at);
+        raw.minima[0] = load_4_bytes(scales + at + count);
+    }
+    else if (is_there)
+    {
+        load_8_bytes(scales + 2 * at, raw.steps);
+        load_8_bytes(scales + 2 * (at + count), raw.minima);
+    }
+    return raw;
+}
+
+// Brings them into the order in which the operands take them, tiles of keys by key_place. A lane has the halves of four pairs; the other halves are
+// two lanes away.
+template <bool IS_KEY>
+__device__ __forceinline__ void store_scales(const PageLayout& layout, const RawScales& raw, int turn, Shared& s)
+{
+    int warp = THREAD / 32, lane = THREAD % 32, quarter = lane % 4, first = 128 * turn + 4 * lane;
+    int tile = lesser(first / 16, CHANNELS / 16 - 1), place = IS_KEY ? s.key_place[tile] : tile, group = place / 4, t = place % 4;
+    int low_tiles = layout.channels / 16 - set_bits(layout.key_high_tiles);
+    int bits = !IS_KEY ? layout.value_bits : 4 * group + 4 > low_tiles ? layout.slow_key_bits : 2;
+    int pair = quarter % 2 * 4 + quarter / 2 * 2; // and the next one are this lane's
+    bool is_low = quarter < 2;
+    Scales& scales = IS_KEY ? s.keys[warp][group] : s.values[warp][group];
+    u32 factor[2];
+    float minima[2][2]; // [pair][half]
+    if (layout.scale_bytes == 2)
+    {
+        u32 mine[2] = { is_low ? raw.steps[0] : raw.steps[1], is_low ? raw.minima[0] : raw.minima[1] };
+        u32 others[2] = { exchange(is_low ? raw.steps[1] : raw.steps[0], 2), exchange(is_low ? raw.minima[1] : raw.minima[0], 2) };
+        u32 low[2], high[2]; // halves of steps, of minima
 #pragma unroll
         for (int i = 0; i < 2; i++)
         {
-            s.factor[warp][group][t][pair + i] = factor[i] - 0x00800080u * pair_place(bits, pair + i);
-            split_pair<false>(x[i][0], x[i][1], s.minimum[warp][group][0][t][pair + i], s.minimum[warp][group][1][t][pair + i]);
+            low[i] = is_low ? mine[i] : others[i];
+            high[i] = is_low ? others[i] : mine[i];
         }
+        factor[0] = lower_halves(low[0], high[0]);
+        factor[1] = upper_halves(low[0], high[0]);
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+        {
+            minima[i][0] = half_float((u16)(low[1] >> 16 * i));
+            minima[i][1] = half_float((u16)(high[1] >> 16 * i));
+        }
+    }
+    else
+    {
+        u32 other_steps = exchange(raw.steps[0], 2), other_minima = exchange(raw.minima[0], 2);
+        int shift = quarter / 2 * 16;
+        u32 low_steps = (is_low ? raw.steps[0] : other_steps) >> shift, high_steps = (is_low ? other_steps : raw.steps[0]) >> shift;
+        u32 low_minima = (is_low ? raw.minima[0] : other_minima) >> shift, high_minima = (is_low ? other_minima : raw.minima[0]) >> shift;
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+        {
+            u32 indexes = (low_steps >> 8 * i & 0xFF) | (high_steps >> 8 * i & 0xFF) << 16, steps = (indexes + 0x03700370) << 4; // byte_step
+            factor[i] = steps - 0x00800080u * pair_place(bits, pair + i);
+            minima[i][0] = byte_minimum((signed char)(low_minima >> 8 * i), first_of(steps));
+            minima[i][1] = byte_minimum((signed char)(high_minima >> 8 * i), second_of(steps));
+        }
+    }
+    if (first >= CHANNELS)
+        return;
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+    {
+        scales.factor[t][pair + i] = factor[i];
+        split_pair<false>(minima[i][0], minima[i][1], scales.minimum[0][t][pair + i], scales.minimum[1][t][pair + i]);
+    }
+}
+
+// The scales of a unit, of keys and values together, so that their loads are on their way at once.
+__device__ __forceinline__ void load_scales(const PageLayout& layout, const Unit& unit, Shared& s)
+{
+    const int turns = (CHANNELS + 127) / 128;
+    bool has_keys = unit.run->keys.is_packed, has_values = unit.run->values.is_packed;
+    RawScales keys[turns], values[turns];
+#pragma unroll
+    for (int turn = 0; turn < turns; turn++)
+    {
+        if (has_keys)
+            keys[turn] = load_scales<true>(layout, unit, turn);
+        if (has_values)
+            values[turn] = load_scales<false>(layout, unit, turn);
+    }
+    warp_barrier(); // the scales before have been read
+#pragma unroll
+    for (int turn = 0; turn < turns; turn++)
+    {
+        if (has_keys)
+            store_scales<true>(layout, keys[turn], turn, s);
+        if (has_values)
+            store_scales<false>(layout, values[turn], turn, s);
     }
     warp_barrier();
 }
@@ -101,29 +128,31 @@ __device__ __forceinline__ void load_scales(const PageLayout& layout, const Unit
 // Factors and minima of a product's two pairs. A column of minima is their high or their low parts.
 struct alignas(8) Two { u32 x[2]; };
 
-__device__ __forceinline__ Two load_factors(const Shared& s, int group, int m)
+__device__ __forceinline__ Two load_factors(const Scales& scales, int m) { return *(const Two*)(scales.factor[THREAD % 4] + 2 * m); }
+
+__device__ __forceinline__ Two load_minima(const Scales& scales, int m)
 {
-    return *(const Two*)(s.factor[THREAD / 32][group][THREAD % 4] + 2 * m);
+    return *(const Two*)(scales.minimum[THREAD % 32 / 4 % 2][THREAD % 4] + 2 * m);
 }
 
-__device__ __forceinline__ Two load_minima(const Shared& s, int group, int m)
-{
-    return *(const Two*)(s.minimum[THREAD / 32][group][THREAD % 32 / 4 % 2][THREAD % 4] + 2 * m);
-}
-
-// A times the scales of 16 bits.
-__device__ __forceinline__ void multiply_scales(const Shared& s, int group, int m, Operand& a)
+// A times the scales of 16 bits, and the factors that are left for the codes then.
+template <int BITS>
+__device__ __forceinline__ void multiply_scales(int m, Operand& a, Two& factors)
 {
     float x[HALVES][4];
     join_operand(a, x);
 #pragma unroll
-    for (int h = 0; h < HALVES; h++)
+    for (int e = 0; e < 4; e++)
     {
+        float scale = half_float((u16)(factors.x[e / 2] >> e % 2 * 16));
 #pragma unroll
-        for (int e = 0; e < 4; e++)
-            x[h][e] *= s.wide_scale[THREAD / 32][group][THREAD % 4][2 * m + e % 2 * 8 + e / 2];
+        for (int h = 0; h < HALVES; h++)
+            x[h][e] *= scale;
     }
     split_operand<false>(x, a);
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+        factors.x[i] = 0x3F803F80u - 0x00800080u * pair_place<BITS>(2 * m + i);
 }
 
 // Eight tiles of sums with one operand A and the codes of eight lanes.
@@ -158,30 +187,30 @@ __device__ __forceinline__ void score_codes(
 {
     int lane = THREAD % 32, tile = s.key_tile[4 * group + lane % 4], token = lane / 4 * 8;
     Words words; // where there are none those of others: their queries are 0, or their scores are not used
+    const Scales& scales = s.keys[THREAD / 32][group];
     load_key_words<BITS>(layout, unit.keys, tile < 0 ? 0 : tile, unit.page_token + (token < unit.tokens ? token : 0), words);
 #pragma unroll
     for (int m = 0; m < 4; m++)
     {
         Operand query;
         load_query(s, group, m, query);
-        Two factors = load_factors(s, group, m), minima = load_minima(s, group, m);
+        Two factors = load_factors(scales, m), minima = load_minima(scales, m);
         mma_bf16(bias, query.high, minima.x[0], minima.x[1]);
         if (!IS_STACKED && has_low)
             mma_bf16(bias, query.low, minima.x[0], minima.x[1]);
         if (is_wide)
-            multiply_scales(s, group, m, query);
+            multiply_scales<BITS>(m, query, factors);
         multiply_codes<BITS>(query, has_low, words, m, factors, scores);
     }
 }
 
 // q·k of a unit's tokens but for `shift`, which the row's minima add to each of them.
-__device__ __forceinline__ void score_page(const AttentionArguments& args, const Unit& unit, Shared& s, float (*scores)[4], float* shift)
+__device__ __forceinline__ void score_page(const AttentionArguments& args, const Unit& unit, const Shared& s, float (*scores)[4], float* shift)
 {
     const PageLayout& layout = args.layout;
     int low_tiles = layout.channels / 16 - set_bits(layout.key_high_tiles);
     bool is_wide = layout.scale_bytes == 2, has_low = is_wide || args.type == FLOAT16; // bf16 queries are exact
     float bias[4] = {};
-    load_scales<true>(layout, unit, s);
 #pragma unroll 1
     for (int group = 0; 64 * group < layout.channels; group++)
     {
@@ -233,12 +262,11 @@ __device__ __forceinline__ void load_page_values(const PageLayout& layout, const
 }
 
 template <int BITS>
-__device__ __forceinline__ void add_codes(const PageLayout& layout, const Unit& unit, const float (*scores)[4], Shared& s, Rows& rows)
+__device__ __forceinline__ void add_codes(const PageLayout& layout, const Unit& unit, const float (*scores)[4], const Shared& s, Rows& rows)
 {
     bool is_wide = layout.scale_bytes == 2;
     Words words;
     load_page_values<BITS>(layout, unit, 0, words);
-    load_scales<false>(layout, unit, s);
     Operand probabilities[4];
 #pragma unroll
     for (int m = 0; m < 4; m++)
@@ -250,22 +278,23 @@ __device__ __forceinline__ void add_codes(const PageLayout& layout, const Unit& 
             continue;
         if (group > 0)
             load_page_values<BITS>(layout, unit, group, words);
+        const Scales& scales = s.values[THREAD / 32][group];
 #pragma unroll
         for (int m = 0; m < 4; m++)
         {
             Operand a = probabilities[m];
-            Two factors = load_factors(s, group, m), minima = load_minima(s, group, m);
+            Two factors = load_factors(scales, m), minima = load_minima(scales, m);
             mma_bf16(rows.value_bias[group], a.high, minima.x[0], minima.x[1]);
             if (!IS_STACKED)
                 mma_bf16(rows.value_bias[group], a.low, minima.x[0], minima.x[1]);
             if (is_wide)
-                multiply_scales(s, group, m, a);
+                multiply_scales<BITS>(m, a, factors);
             multiply_codes<BITS>(a, true, words, m, factors, rows.output + 8 * group);
         }
     }
 }
 
-__device__ __forceinline__ void add_page(const PageLayout& layout, const Unit& unit, const float (*scores)[4], Shared& s, Rows& rows)
+__device__ __forceinline__ void add_page(const PageLayout& layout, const Unit& unit, const float (*scores)[4], const Shared& s, Rows& rows)
 {
     if (layout.value_bits == 2)
         add_codes<2>(layout, unit, scores, s, rows);
