@@ -8,14 +8,19 @@ namespace LocalLlm.KvCache;
 internal static class KvRuns
 {
     /// <summary>The first pages of a block.</summary>
-    public static KvRun OfPages(PageLayout layout, PageBlock block, int layer, int pages) => new()
+    /// <param name="layout">The layer's layout.</param>
+    /// <param name="block">The block.</param>
+    /// <param name="layer">The layer.</param>
+    /// <param name="pages">How many.</param>
+    /// <param name="withPositions">Whether a sliding window makes the kernels ask where a token stands: without, all of them are seen.</param>
+    public static KvRun OfPages(PageLayout layout, PageBlock block, int layer, int pages, bool withPositions) => new()
     {
         TileTokens = layout.Tokens,
         Tokens = pages * layout.Tokens,
         Keys = Packed(layout, block.CodeAddresses[layer], block.ScaleAddresses[layer]),
         Values = Packed(
             layout, block.CodeAddresses[layer] + layout.ValueOffset, block.ScaleAddresses[layer] + (layout.ValueScaleIndex * layout.ScaleElementBytes)),
-        Positions = block.PositionAddress,
+        Positions = withPositions ? block.PositionAddress : 0,
     };
 
     /// <summary>One page's worth of packed values.</summary>

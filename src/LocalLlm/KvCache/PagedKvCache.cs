@@ -177,7 +177,7 @@ internal sealed class PagedKvCache : ISavableKvCache
         var (length, layout) = (layerLengths[layer], format[layer]);
         var pages = policy.PagesAt(length);
         for (var (block, left) = (0, pages); left > 0; block++, left -= PageBlock.Pages)
-            runs.Add(KvRuns.OfPages(layout, blocks[block], layer, Math.Min(left, PageBlock.Pages)));
+            runs.Add(KvRuns.OfPages(layout, blocks[block], layer, Math.Min(left, PageBlock.Pages), withPositions));
 
         var (keyRows, valueRows) = (NumberTypes.LayerRows(keys, layer), NumberTypes.LayerRows(values, layer));
         var positions = withPositions ? rowPositions.Of(policy, length) : 0;

@@ -17,6 +17,12 @@ internal sealed class AttentionPlan
     /// <summary>Tiles of a part at least: enough work for a block to pay for its state.</summary>
     public const int LeastPartTiles = 8;
 
+    /// <summary>
+    /// Blocks of a step's sequence at most, all KV heads together, where parts can be made longer: what an H100 holds at once of tile_attention's
+    /// smallest blocks, three on each of 132 multiprocessors. A block's beginning and end cost about as much as a page, so that more would be waste.
+    /// </summary>
+    public const int WaveBlocks = 384;
+
     /// <summary>Blocks of a sequence and KV head at most, where parts can be made longer: enough to fill a GPU, with few states to write and join: a thread of merge_attention each.</summary>
     public const int MostBlocks = 128;
 
@@ -70,13 +76,19 @@ internal sealed class AttentionPlan
     /// <summary>The specialisation for head_dim: 64, 128 or 256.</summary>
     private int BlockChannels => arguments.Layout.Channels switch { <= 64 => 64, <= 128 => 128, _ => 256 };
 
-    /// <summary>Tiles of a sequence's parts: a power of two, so long that they and the blocks of query rows are no more than <see cref="MostBlocks"/>.</summary>
+    /// <summary>
+    /// Tiles of a sequence's parts, as many for each warp of a block: so many that with the blocks of query rows there are no more than
+    /// <see cref="MostBlocks"/> for a KV head, and where one block has all rows no more than <see cref="WaveBlocks"/> for all of them.
+    /// </summary>
     /// <param name="tiles">Tiles of all runs of the sequence.</param>
     /// <param name="rowBlocks">Blocks of its query rows.</param>
-    public static int PartTiles(int tiles, int rowBlocks)
+    /// <param name="kvHeads">Hkv.</param>
+    public static int PartTiles(int tiles, int rowBlocks, int kvHeads)
     {
-        var mostParts = Math.Max(1, MostBlocks / rowBlocks);
-        return Math.Max(LeastPartTiles, (int)BitOperations.RoundUpToPowerOf2((uint)((tiles + mostParts - 1) / mostParts)));
+        const int warps = Threads / 32;
+        var mostParts = Math.Max(1, rowBlocks > 1 ? MostBlocks / rowBlocks : Math.Min(MostBlocks, WaveBlocks / kvHeads));
+        var partTiles = (tiles + mostParts - 1) / mostParts;
+        return Math.Max(LeastPartTiles, (partTiles + warps - 1) / warps * warps);
     }
 
     /// <summary>Adds a sequence. All have the same heads, type, scale and window.</summary>
@@ -136,7 +148,7 @@ internal sealed class AttentionPlan
     private static int PartTilesOf(in AttentionQueries queries, int tiles, int channels)
     {
         var blockRows = BlockRows(queries, channels);
-        return PartTiles(tiles, (queries.Rows + blockRows - 1) / blockRows);
+        return PartTiles(tiles, (queries.Rows + blockRows - 1) / blockRows, queries.KvHeads);
     }
 
     private static long PartFloats(in AttentionQueries queries, int channels) => (long)queries.KvHeads * queries.Rows * (channels + StateExtra);

@@ -23,10 +23,10 @@ internal sealed unsafe class StagingRing(CudaDriver driver, int halfBytes = Stag
     /// <exception cref="LocalLlmException">The driver refuses it.</exception>
     public void Copy(nint target, ReadOnlySpan<byte> bytes)
     {
-        if (memory == 0)
-            Allocate();
         while (!bytes.IsEmpty)
         {
+            if (memory == 0)
+                Allocate();
             if (used == halfBytes)
                 TakeOtherHalf();
             var count = Math.Min(bytes.Length, halfBytes - used);
@@ -41,17 +41,34 @@ internal sealed unsafe class StagingRing(CudaDriver driver, int halfBytes = Stag
     /// <summary>Frees the memory once no copy reads it.</summary>
     public void Dispose()
     {
-        foreach (var happened in events.Where(e => e != 0))
-            driver.DestroyEvent(happened);
         if (memory != 0)
-            driver.FreeHost(memory); // waits for the device
+        {
+            try
+            {
+                driver.RecordEvent(events[half]);
+                driver.WaitForEvent(events[half]);
+            }
+            catch (LocalLlmException)
+            {
+                // The GPU is lost: nothing reads the memory any more.
+            }
+
+            driver.FreeHost(memory);
+        }
+
+        foreach (var created in events.Where(e => e != 0))
+            driver.DestroyEvent(created);
         (memory, events[0], events[1]) = (0, 0, 0);
     }
 
     private void Allocate()
     {
-        events[0] = driver.CreateEvent();
-        events[1] = driver.CreateEvent();
+        for (var i = 0; i < events.Length; i++)
+        {
+            if (events[i] == 0)
+                events[i] = driver.CreateEvent();
+        }
+
         memory = driver.AllocateHost(2 * (nint)halfBytes);
     }
 

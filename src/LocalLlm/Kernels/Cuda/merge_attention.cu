@@ -3,7 +3,7 @@
 #include "attention.cuh"
 
 #define PARTS 128
-#define LOADS 8 // on their way at once
+#define LOADS 16 // on their way at once
 
 KERNEL __launch_bounds__(PARTS) merge_attention(AttentionArguments args)
 {

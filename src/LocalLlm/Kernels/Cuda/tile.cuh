@@ -86,8 +86,8 @@ __device__ __forceinline__ Unit find_unit(const PageLayout& layout, const Run* r
 __device__ __forceinline__ void prefetch(const u8* bytes, int count)
 {
 #pragma unroll 1
-    for (int i = THREAD % 32 * 128; i < count; i += 32 * 128)
-        prefetch_line(bytes + i);
+    for (int i = THREAD % 32 * 64; i < count; i += 32 * 64)
+        prefetch_line(bytes + i); // of which a GPU may bring half
 }
 
 // The next page on its way while this one is multiplied.
@@ -154,26 +154,36 @@ __device__ __forceinline__ void join_operand(const Operand& a, float (*x)[4])
 
 __device__ __forceinline__ void load_queries(const AttentionArguments& args, const Sequence& sequence, int head, int first_row, Shared& s)
 {
-    int rows = sequence.count * args.group;
+    int rows = sequence.count * args.group, lane = THREAD % 32;
 #pragma unroll 1
-    for (int i = THREAD; i < ROW_WARPS * GROUPS * 4 * 32; i += THREADS)
+    for (int i = THREAD / 32; i < ROW_WARPS * GROUPS * 4; i += WARPS)
     {
-        int lane = i % 32, m = i / 32 % 4, group = i / 128 % GROUPS, warp = i / (128 * GROUPS), tile = s.key_tile[4 * group + lane % 4];
-        float x[HALVES][4] = {};
+        int m = i % 4, group = i / 4 % GROUPS, warp = i / (4 * GROUPS), tile = s.key_tile[4 * group + lane % 4];
+        u32 words[HALVES][2] = {}; // channels 2m, 2m + 1 and 2m + 8, 2m + 9 of the tile
+#pragma unroll
         for (int h = 0; h < HALVES; h++)
         {
             int row = first_row + 16 * warp + 8 * h + lane / 4;
             const u8* query = sequence.queries + row / args.group * sequence.query_token_bytes
-                + (head * args.group + row % args.group) * sequence.query_head_bytes;
+                + (head * args.group + row % args.group) * sequence.query_head_bytes + 32 * tile + 4 * m;
+            if (row >= rows || tile < 0)
+                continue;
+            words[h][0] = load_4_bytes(query);
+            if (16 * tile + 8 < args.layout.head_dim)
+                words[h][1] = load_4_bytes(query + 16);
+        }
+        float x[HALVES][4];
+        Operand a;
+#pragma unroll
+        for (int h = 0; h < HALVES; h++)
+        {
 #pragma unroll
             for (int e = 0; e < 4; e++)
             {
-                int channel = 16 * tile + 2 * m + e % 2 * 8 + e / 2;
-                if (row < rows && tile >= 0 && channel < args.layout.head_dim)
-                    x[h][e] = load_number(query, channel, args.type);
+                u32 bits = words[h][e % 2] >> e / 2 * 16;
+                x[h][e] = args.type == BFLOAT16 ? bits_float(bits << 16) : half_float((u16)bits);
             }
         }
-        Operand a;
         split_operand<false>(x, a);
 #pragma unroll
         for (int r = 0; r < 4; r++)

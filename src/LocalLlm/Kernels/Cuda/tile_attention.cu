@@ -2,7 +2,7 @@
 //
 // Queries and rows are bf16 or fp16. Compiled for ROWS query rows a block (8, 16, or a multiple of 16 that divides 64) and heads of at most
 // CHANNELS channels (64, 128 or 256).
-// Grid: x = part, y = KV head, z = block of ROWS query rows (row i·group + h is query i of the group's head h).
+// Grid: x = part, y = KV head, z = block of ROWS query rows, from the last one on (row i·group + h is query i of the group's head h).
 //
 // A block is four warps. With up to 16 rows all warps have the same rows and take the tokens in turns of up to 64; with more each warp has 16 rows
 // of its own. A warp keeps everything in registers from codes to outputs; thread 4·g + t (mma.cuh):
@@ -124,21 +124,27 @@ __device__ __forceinline__ void attend_part(const AttentionArguments& args, cons
         if (first >= end)
             continue;
         Unit unit = find_unit(args.layout, run, head, first, lesser(step, end - first));
-        prefetch_unit(args.layout, unit);
+        bool is_seen = sees_unit(args, unit, rows);
+        if (is_seen)
+            prefetch_unit(args.layout, unit);
         for (;;)
         {
             first += step * TOKEN_WARPS;
             Unit next = unit;
+            bool sees_next = false;
             if (first < end)
             {
                 next = find_unit(args.layout, run, head, first, lesser(step, end - first));
-                prefetch_unit(args.layout, next);
+                sees_next = sees_unit(args, next, rows);
+                if (sees_next)
+                    prefetch_unit(args.layout, next);
             }
-            if (sees_unit(args, unit, rows))
+            if (is_seen)
                 attend_unit(args, unit, s, rows);
             if (first >= end)
                 break;
             unit = next;
+            is_seen = sees_next;
         }
     }
 }
@@ -200,8 +206,9 @@ KERNEL __launch_bounds__(THREADS, LEAST_BLOCKS) tile_attention(AttentionArgument
     __shared__ Shared s;
     const Part part = args.parts[BLOCK_X];
     const Sequence sequence = args.sequences[part.sequence];
-    int head = BLOCK_Y, first_row = BLOCK_Z * ROWS, count = sequence.count * args.group;
-    if (count < LEAST_ROWS || count > MOST_ROWS || first_row >= count)
+    int head = BLOCK_Y, count = sequence.count * args.group;
+    int first_row = ((count + ROWS - 1) / ROWS - 1 - BLOCK_Z) * ROWS; // the last rows see the most and take longest: they begin
+    if (count < LEAST_ROWS || count > MOST_ROWS || first_row < 0)
         return; // the grid is for all sequences, and as deep as the longest needs
 
     order_key_tiles(args.layout, s);
@@ -223,12 +230,13 @@ KERNEL __launch_bounds__(THREADS, LEAST_BLOCKS) tile_attention(AttentionArgument
         attend_part(args, part, head, s, rows);
     join_warps(rows, s);
 
-    float* states = args.states + part.state + (i64)head * count * (args.layout.channels + STATE_EXTRA);
-    for (int i = THREAD; i < ROWS * CHANNELS; i += THREADS)
+    int stride = args.layout.channels + STATE_EXTRA;
+    float* states = args.states + part.state + (i64)head * count * stride;
+    for (int i = THREAD; i < lesser(ROWS, count - first_row) * CHANNELS; i += THREADS)
     {
         int r = i / CHANNELS, c = i % CHANNELS;
-        if (first_row + r < count && c < args.layout.head_dim)
-            states[(i64)(first_row + r) * (args.layout.channels + STATE_EXTRA) + c] = s.output[c / 64 * 16 + c % 16][4 * r + c % 64 / 16];
+        if (c < args.layout.head_dim)
+            states[(i64)(first_row + r) * stride + c] = s.output[c / 64 * 16 + c % 16][4 * r + c % 64 / 16];
     }
     if (THREAD < ROWS && first_row + THREAD < count)
     {
@@ -238,7 +246,7 @@ KERNEL __launch_bounds__(THREADS, LEAST_BLOCKS) tile_attention(AttentionArgument
             highest = larger(highest, s.highest[i][THREAD % 16]);
         for (int i = first_warp; i < first_warp + TOKEN_WARPS; i++)
             total += s.highest[i][THREAD % 16] == -INFINITE ? 0 : s.total[i][THREAD % 16] * power_of_two(s.highest[i][THREAD % 16] - highest);
-        float* extra = states + (i64)(first_row + THREAD) * (args.layout.channels + STATE_EXTRA) + args.layout.channels;
+        float* extra = states + (i64)(first_row + THREAD) * stride + args.layout.channels;
         extra[0] = total;
         extra[1] = highest;
     }

@@ -69,14 +69,18 @@ public class AttentionPlanTests
     }
 
     [Theory]
-    [InlineData(1, 1, 8)]
-    [InlineData(1024, 1, 8)] // 128 parts
-    [InlineData(1025, 1, 16)]
-    [InlineData(2048, 1, 16)]
-    [InlineData(512, 8, 32)] // 16 parts of 8 blocks of rows
-    [InlineData(500, 1000, 512)]
-    public void PartTiles_GrowWithSequenceAndRows(int tiles, int rowBlocks, int expected) =>
-        AttentionPlan.PartTiles(tiles, rowBlocks).ShouldBe(expected);
+    [InlineData(1, 1, 1, 8)]
+    [InlineData(1024, 1, 1, 8)] // 128 parts
+    [InlineData(1025, 1, 1, 12)]
+    [InlineData(2048, 1, 3, 16)]
+    [InlineData(384, 1, 8, 8)] // 48 parts of 8 heads
+    [InlineData(512, 1, 8, 12)]
+    [InlineData(2048, 1, 8, 44)]
+    [InlineData(512, 8, 8, 32)] // 16 parts of 8 blocks of rows
+    [InlineData(500, 1000, 8, 500)]
+    [InlineData(500, 1, 1000, 500)]
+    public void PartTiles_GrowWithSequenceRowsAndHeads(int tiles, int rowBlocks, int kvHeads, int expected) =>
+        AttentionPlan.PartTiles(tiles, rowBlocks, kvHeads).ShouldBe(expected);
 
     [Fact]
     public void PartTiles_AnySequence_MakeNoMorePartsThanAMergeTakes()
@@ -84,7 +88,10 @@ public class AttentionPlanTests
         for (var tiles = 1; tiles < 200_000; tiles = (tiles * 9 / 8) + 1)
         {
             foreach (var rowBlocks in new[] { 1, 2, 3, 60, 128, 129, 5000 })
-                ((tiles + AttentionPlan.PartTiles(tiles, rowBlocks) - 1) / AttentionPlan.PartTiles(tiles, rowBlocks)).ShouldBeInRange(1, AttentionPlan.MostBlocks);
+            {
+                var partTiles = AttentionPlan.PartTiles(tiles, rowBlocks, kvHeads: tiles % 9 + 1);
+                ((tiles + partTiles - 1) / partTiles).ShouldBeInRange(1, AttentionPlan.MostBlocks);
+            }
         }
     }
 

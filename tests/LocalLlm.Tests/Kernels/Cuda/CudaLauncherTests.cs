@@ -80,7 +80,7 @@ public sealed class CudaLauncherTests : IDisposable
 
         target.Span[..200].ToArray().ShouldBe(bytes[..200]);
         CudaStub.Notes[2..].ShouldBe(
-            ["pin", "copy 40", "copy 24", "record 1", "wait 2", "copy 64", "record 2", "wait 1", "copy 12", "copy 52", "record 1", "wait 2", "copy 8", "unpin"]);
+            ["pin", "copy 40", "copy 24", "record 1", "wait 2", "copy 64", "record 2", "wait 1", "copy 12", "copy 52", "record 1", "wait 2", "copy 8", "record 2", "wait 2", "unpin"]);
     }
 
     [Fact]
