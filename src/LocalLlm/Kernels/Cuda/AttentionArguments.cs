@@ -132,6 +132,9 @@ internal readonly struct DeviceRun(KvRun run)
 
     /// <summary>Tokens of a tile.</summary>
     public readonly int TileTokens = run.TileTokens;
+
+    /// <summary>Tiles.</summary>
+    public readonly int Tiles = run.Tiles;
 }
 
 /// <summary>One sequence's queries and outputs.</summary>

@@ -18,7 +18,7 @@ struct Run
 {
     Source keys, values;
     const int* positions; // [tokens]; null: consecutive from first_position on
-    int first_position, tokens, tile_tokens;
+    int first_position, tokens, tile_tokens, tiles;
 };
 
 struct Sequence
@@ -50,7 +50,5 @@ struct AttentionArguments
 
 // A state's row: D' sums of probability · value, the sum of the probabilities, and the highest score in units of log2.
 #define STATE_EXTRA 2
-
-__device__ __forceinline__ int run_tiles(const Run& run) { return (run.tokens + run.tile_tokens - 1) / run.tile_tokens; }
 
 #endif

@@ -238,7 +238,7 @@ KERNEL __launch_bounds__(THREADS) decode_attention(AttentionArguments args)
     for (int index = part.run, first_tile = part.first_tile; left > 0; index++, first_tile = 0)
     {
         const Run run = args.runs[index];
-        int end = lesser(first_tile + left, run_tiles(run));
+        int end = lesser(first_tile + left, run.tiles);
         left -= end - first_tile;
         for (int tile = first_tile; tile < end; tile++)
         {

@@ -46,8 +46,9 @@ __device__ __forceinline__ void load_lanes(const u8* plane, int index, u32* lane
     load_16_bytes(plane + 4 * (i64)index + 16, lanes + 4);
 }
 
-// The third bits of lane code i, from bit i: to where code_bits looks for them.
-__device__ __forceinline__ u32 spread_bits(u32 high) { return (high & 0xFF) | (high & 0xFF00) << 8; }
+// The third bits of 16 codes, the second half of a lane or the first: those of codes 0 … 7 from bit 0 on, of the others from bit 16 on, where
+// code_bits looks for them.
+__device__ __forceinline__ u32 spread_bits(u32 high, int is_second) { return pick_bytes(high, 0x4140 + 0x0202 * is_second); }
 
 // Channels 16·tile … of the keys of tokens token … token + 7. Tiles without high bits may lie beside others that have them.
 template <int BITS>
@@ -69,7 +70,7 @@ __device__ __forceinline__ void load_key_words(const PageLayout& layout, const u
     {
 #pragma unroll
         for (int i = 0; i < 8; i++)
-            words.high[i] = spread_bits(words.high[i] >> index % 2 * 16);
+            words.high[i] = spread_bits(words.high[i], index % 2);
     }
 }
 
@@ -85,7 +86,7 @@ __device__ __forceinline__ void load_value_words(const PageLayout& layout, const
     {
 #pragma unroll
         for (int i = 0; i < 8; i++)
-            words.high[i] = spread_bits(words.high[i] >> tile % 2 * 16);
+            words.high[i] = spread_bits(words.high[i], tile % 2);
     }
 }
 

@@ -152,6 +152,14 @@ __device__ __forceinline__ u32 upper_halves(u32 x, u32 y)
     return result;
 }
 
+// Bytes of x, or 0: a hexadecimal digit of `selector` for each byte of the result, the least first; 4 takes 0.
+__device__ __forceinline__ u32 pick_bytes(u32 x, u32 selector)
+{
+    u32 result;
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(result) : "r"(x), "r"(0), "r"(selector));
+    return result;
+}
+
 // (x & mask) | bits in one instruction, for which mask and bits may not both be immediates.
 __device__ __forceinline__ u32 select_bits(u32 x, u32 mask, u32 bits)
 {

@@ -11,6 +11,7 @@
 #define TOKEN_WARPS (WARPS / ROW_WARPS)
 #define HALVES (IS_STACKED ? 1 : 2)
 #define GROUPS (CHANNELS / 64)
+#define AREAS (TOKEN_WARPS * ROWS * CHANNELS <= 8192 ? TOKEN_WARPS : TOKEN_WARPS / 2) // warps of the same rows that write their sums at once
 #define LEAST_BLOCKS (CHANNELS == 64 || (ROWS == 8 && CHANNELS == 128) ? 3 : 1) // of a multiprocessor, for which registers are kept
 #define LEAST_ROWS (ROWS == 8 ? 1 : ROWS == 16 ? 9 : 17)
 #define MOST_ROWS (ROWS <= 16 ? ROWS : 0x7FFFFFFF)
@@ -27,7 +28,7 @@ struct Shared
     union
     {
         alignas(16) u32 query[ROW_WARPS][HALVES][GROUPS][4][32][4]; // [high, low][group][product][thread]: an operand's registers
-        float output[GROUPS * 16][ROWS * 4 + 2];                    // at the end: channel 64·(i / 16) + 16·(j % 4) + i % 16 of row j / 4
+        float output[AREAS][GROUPS * 16][ROWS * 4 + 2]; // at the end: channel 64·(i / 16) + 16·(j % 4) + i % 16 of row j / 4
     };
     Scales keys[WARPS][GROUPS], values[WARPS][GROUPS];
     float highest[WARPS][16], total[WARPS][16];

@@ -114,10 +114,10 @@ __device__ __forceinline__ void attend_part(const AttentionArguments& args, cons
     int turn = THREAD / 32 % TOKEN_WARPS, left = part.tiles, tile = part.first_tile;
     for (const Run* run = args.runs + part.run; left > 0; run++, tile = 0)
     {
-        int tiles = lesser(left, run_tiles(*run) - tile);
+        int tiles = lesser(left, run->tiles - tile);
         int end = lesser(run->tokens, (tile + tiles) * run->tile_tokens);
         int step = run->keys.is_packed || run->values.is_packed ? lesser(args.layout.tokens, UNIT) : UNIT;
-        int first = tile * run->tile_tokens, units = (end - first + step - 1) / step;
+        int first = tile * run->tile_tokens, units = (end - first + step - 1) >> set_bits(step - 1);
         first += (TOKEN_WARPS - turn % TOKEN_WARPS) % TOKEN_WARPS * step;
         turn += units;
         left -= tiles;
@@ -149,7 +149,7 @@ __device__ __forceinline__ void attend_part(const AttentionArguments& args, cons
     }
 }
 
-// The warps' sums become the block's, in the order of the warps.
+// The warps' sums to shared memory, relative to the highest score of all warps of the row. A warp adds to what one before it left in its area.
 __device__ __forceinline__ void join_warps(Rows& rows, Shared& s)
 {
     int warp = THREAD / 32, g = THREAD % 32 / 4, t = THREAD % 4, row = warp / TOKEN_WARPS * 16 + g, first_warp = warp / TOKEN_WARPS * TOKEN_WARPS;
@@ -175,9 +175,10 @@ __device__ __forceinline__ void join_warps(Rows& rows, Shared& s)
             highest = larger(highest, s.highest[first_warp + i][g + 8 * h]);
         factor[h] = rows.highest[h] == -INFINITE ? 0 : power_of_two(rows.highest[h] - highest);
     }
-    for (int i = 0; i < TOKEN_WARPS; i++)
+#pragma unroll
+    for (int turn = 0; turn < TOKEN_WARPS / AREAS; turn++)
     {
-        if (warp % TOKEN_WARPS == i)
+        if (warp % TOKEN_WARPS / AREAS == turn)
         {
 #pragma unroll
             for (int group = 0; group < GROUPS; group++)
@@ -191,8 +192,8 @@ __device__ __forceinline__ void join_warps(Rows& rows, Shared& s)
                     {
                         const float* sums = rows.output[8 * group + j % 8];
                         float sum = (IS_STACKED ? sums[j / 8] + sums[2 + j / 8] : sums[2 * h + j / 8]) + bias;
-                        float& output = s.output[16 * group + j][4 * (row + 8 * h) + t];
-                        output = multiply_add(sum, factor[h], i == 0 ? 0 : output);
+                        float& output = s.output[warp % AREAS][16 * group + j][4 * (row + 8 * h) + t];
+                        output = multiply_add(sum, factor[h], turn == 0 ? 0 : output);
                     }
                 }
             }
@@ -235,8 +236,12 @@ KERNEL __launch_bounds__(THREADS, LEAST_BLOCKS) tile_attention(AttentionArgument
     for (int i = THREAD; i < lesser(ROWS, count - first_row) * CHANNELS; i += THREADS)
     {
         int r = i / CHANNELS, c = i % CHANNELS;
+        float sum = 0;
+#pragma unroll
+        for (int area = 0; area < AREAS; area++)
+            sum += s.output[area][c / 64 * 16 + c % 16][4 * r + c % 64 / 16];
         if (c < args.layout.head_dim)
-            states[(i64)(first_row + r) * stride + c] = s.output[c / 64 * 16 + c % 16][4 * r + c % 64 / 16];
+            states[(i64)(first_row + r) * stride + c] = sum;
     }
     if (THREAD < ROWS && first_row + THREAD < count)
     {

@@ -222,6 +222,19 @@ static inline unsigned load_4_bytes(const unsigned char* source)
 
 static inline void load_8_bytes(const unsigned char* source, unsigned* words) { load_aligned<8>(source, words); }
 static inline void load_16_bytes(const unsigned char* source, unsigned* words) { load_aligned<16>(source, words); }
+static inline unsigned pick_bytes(unsigned x, unsigned selector)
+{
+    unsigned result = 0;
+    for (int i = 0; i < 4; i++)
+    {
+        unsigned digit = selector >> 4 * i & 15;
+        if (digit > 4)
+            abort(); // not used
+        result |= (digit < 4 ? x >> 8 * digit & 0xFF : 0) << 8 * i;
+    }
+    return result;
+}
+
 static inline unsigned select_bits(unsigned x, unsigned mask, unsigned bits) { return (x & mask) | bits; }
 
 static inline unsigned multiply_add_bf16(unsigned a, unsigned b, unsigned c)

@@ -137,7 +137,7 @@ int nvrtcCreateProgram(struct program** result, const char* source, const char* 
     snprintf(program->code, sizeof program->code, "%s\n", name);
     for (int i = 0; i < headers; i++)
     {
-        if (!strstr(texts[i], "__device__"))
+        if (!strchr(texts[i], '#'))
             return 3;
         strcat(strcat(program->code, names[i]), "\n");
     }
