@@ -153,7 +153,7 @@ internal sealed partial class PtxModule
         string[] operands = [.. Operand().Matches(match.Groups["operands"].Value).Select(o => o.Value)];
         var instruction = new PtxInstruction { Text = match.Value, Guard = -1 };
         if (match.Groups["guard"].Success)
-            (instruction.Guard, instruction.IsGuardNegated) = (Register(match.Groups["guard"].Value, 1), match.Groups["not"].Success);
+            (instruction.Guard, instruction.IsGuardNegated) = (Register(match.Groups["guard"].Value, 1, isWritten: false), match.Groups["not"].Success);
         var parts = mnemonic.Split('.');
         switch (parts[0])
         {
@@ -252,7 +252,7 @@ internal sealed partial class PtxModule
         instruction.Bits = bits / elements.Length;
         var width = instruction.Bits;
         instruction.Vector = [.. elements.Select(e => ReadOperand(e, width))];
-        (instruction.D, instruction.A) = from.StartsWith('{') ? (Register(to, bits), 0) : (0, Register(from, bits));
+        (instruction.D, instruction.A) = from.StartsWith('{') ? (Register(to, bits), 0) : (0, Register(from, bits, isWritten: false));
     }
 
     private void DecodeAccess(ref PtxInstruction instruction, string[] parts, string[] operands)
@@ -324,7 +324,7 @@ internal sealed partial class PtxModule
         operand.StartsWith('{') ? operand[1..^1].Split(',', StringSplitOptions.TrimEntries) : [operand];
 
     private int ReadAtLeast(string operand, int bits) =>
-        registers.ContainsKey(operand) ? Register(operand, bits, orMore: true) : ReadOperand(operand, bits);
+        registers.ContainsKey(operand) ? Register(operand, bits, orMore: true, isWritten: false) : ReadOperand(operand, bits);
 
     private int ReadOperand(string operand, int bits)
     {
