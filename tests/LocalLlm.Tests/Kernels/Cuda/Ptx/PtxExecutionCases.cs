@@ -1,4 +1,5 @@
 using LocalLlm.Attention;
+using LocalLlm.Interop;
 using LocalLlm.Kernels.Cpu;
 using LocalLlm.Kernels.Cuda;
 using LocalLlm.KvCache;

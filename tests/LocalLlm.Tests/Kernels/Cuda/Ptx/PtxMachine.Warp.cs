@@ -13,6 +13,7 @@ internal sealed unsafe partial class PtxMachine
         {
             case PtxOp.WarpBarrier:
                 RequireAll(i, first, i.A);
+                races.PassWarpBarrier(first / WarpThreads);
                 break;
             case PtxOp.VoteAny:
                 RequireAll(i, first, i.B);

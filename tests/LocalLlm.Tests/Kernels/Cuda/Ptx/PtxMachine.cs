@@ -5,7 +5,7 @@ namespace LocalLlm.Tests.Kernels.Cuda.Ptx;
 /// <summary>
 /// Runs a kernel's blocks one after the other on memory of this process. A thread runs until it comes to an instruction of its warp, which is
 /// carried out once all threads of the warp that have not ended stand at it, or to a barrier of the block. What no instruction has written is all ones:
-/// registers, shared and local memory.
+/// registers, shared and local memory. What a GPU faults at is an error, and so is a race in shared memory.
 /// </summary>
 internal sealed unsafe partial class PtxMachine : IDisposable
 {
@@ -23,6 +23,7 @@ internal sealed unsafe partial class PtxMachine : IDisposable
     private readonly byte* shared;
     private readonly byte* local; // [threads][localBytes]
     private readonly ulong* registers; // [threads][module.Registers]
+    private readonly PtxRaces races;
     private readonly int[] next; // instruction of each thread; -1 where it has ended
     private byte* parameter;
 
@@ -33,6 +34,7 @@ internal sealed unsafe partial class PtxMachine : IDisposable
         shared = Allocate(module.SharedBytes);
         local = Allocate(threads * localBytes);
         registers = (ulong*)Allocate(threads * module.Registers * sizeof(ulong));
+        races = new PtxRaces(module.SharedBytes, threads / WarpThreads);
         next = new int[threads];
     }
 
@@ -88,6 +90,7 @@ internal sealed unsafe partial class PtxMachine : IDisposable
         for (var isRunning = true; isRunning;)
         {
             isRunning = false;
+            races.PassBlockBarrier();
             for (var i = 0; i < warps; i++)
                 isRunning |= RunWarp((isDescending ? warps - 1 - i : i) * WarpThreads);
             // All that have not ended stand at a barrier.
@@ -147,7 +150,8 @@ internal sealed unsafe partial class PtxMachine : IDisposable
             throw Fault(instruction, $"address 0x{address:X} is no multiple of {bytes}");
         return space switch
         {
-            PtxSpace.Shared when address + (ulong)bytes <= (ulong)module.SharedBytes => shared + address,
+            PtxSpace.Shared when address + (ulong)bytes <= (ulong)module.SharedBytes =>
+                races.Note((int)address, bytes, thread, instruction.Op != PtxOp.Load) ? throw Fault(instruction, "races with another thread") : shared + address,
             PtxSpace.Local when address + (ulong)bytes <= (ulong)module.LocalBytes => local + ((long)thread * localBytes) + address,
             PtxSpace.Param when address + (ulong)bytes <= (ulong)module.ParamBytes => parameter + address,
             PtxSpace.Global when address is >= LeastGlobal and < SharedWindow => (byte*)address,

@@ -114,10 +114,10 @@ public unsafe class PtxMachineTests
         One($"mov.u32 %r1, {a}; mov.u32 %r2, {b}; mov.u32 %r3, {c}; fma.rn.bf16x2 %r0, %r1, %r2, %r3;").ShouldBe(expected);
 
     [Theory]
-    [InlineData("st.shared.u32 [s+4], 0x8081; ld.shared.s8 %r0, [s+5];", 0xFFFFFF80)]
-    [InlineData("st.shared.u32 [s+4], 0x8081; ld.shared.s8 %h0, [s+4]; cvt.u32.u16 %r0, %h0;", 0xFF81)]
-    [InlineData("mov.u64 %d1, s; cvta.shared.u64 %d2, %d1; st.u32 [%d2+8], 5; ld.shared.u32 %r0, [%d1+8];", 5)]
-    [InlineData("st.shared.v4.u32 [s+16], {1, 2, 3, 4}; ld.shared.v2.u32 {%r1, %r0}, [s+16];", 2)]
+    [InlineData("setp.ne.s32 %p0, %r31, 0; @%p0 ret; st.shared.u32 [s+4], 0x8081; ld.shared.s8 %r0, [s+5];", 0xFFFFFF80)]
+    [InlineData("setp.ne.s32 %p0, %r31, 0; @%p0 ret; st.shared.u32 [s+4], 0x8081; ld.shared.s8 %h0, [s+4]; cvt.u32.u16 %r0, %h0;", 0xFF81)]
+    [InlineData("setp.ne.s32 %p0, %r31, 0; @%p0 ret; mov.u64 %d1, s; cvta.shared.u64 %d2, %d1; st.u32 [%d2+8], 5; ld.shared.u32 %r0, [%d1+8];", 5)]
+    [InlineData("setp.ne.s32 %p0, %r31, 0; @%p0 ret; st.shared.v4.u32 [s+16], {1, 2, 3, 4}; ld.shared.v2.u32 {%r1, %r0}, [s+16];", 2)]
     [InlineData("mov.u64 %d1, l; cvta.local.u64 %d2, %d1; st.local.u32 [%d1], %r31; ld.u32 %r0, [%d2];", 0)]
     [InlineData("ld.shared.u32 %r0, [s];", 0xFFFFFFFF)]
     [InlineData("setp.ne.s32 %p0, %r31, 0; @%p0 ret; mov.b64 %d1, result; ld.param.u64 %d2, [%d1]; st.global.u8 [%d2+3], 0x42; ld.global.nc.u32 %r0, [%d2];", 0x42000000)]
@@ -140,6 +140,10 @@ public unsafe class PtxMachineTests
         Warp("setp.eq.s32 %p0, %r31, 9; vote.sync.any.pred %p1, %p0, -1; selp.b32 %r0, 1, 2, %p1;").ShouldBe(Lanes(_ => 1));
         Warp("setp.eq.s32 %p0, %r31, 32; vote.sync.any.pred %p1, %p0, -1; selp.b32 %r0, 1, 2, %p1;").ShouldBe(Lanes(_ => 2));
     }
+
+    [Fact]
+    public void Barrier_OfTheWarp_ShowsWhatItsThreadsWrote() => Warp(
+        "setp.ne.s32 %p0, %r31, 3; @!%p0 st.shared.u32 [s], %r31; bar.warp.sync -1; ld.shared.u32 %r0, [s];").ShouldBe(Lanes(_ => 3));
 
     [Fact]
     public void Barrier_OfTheBlock_ShowsWhatOtherThreadsWrote() => Warp(
@@ -198,6 +202,9 @@ public unsafe class PtxMachineTests
     [InlineData("setp.lt.u32 %p0, %r31, 7; @%p0 ret; shfl.sync.bfly.b32 %r0, %r31, 1, 31, -1;", "has ended")]
     [InlineData("shfl.sync.bfly.b32 %r0, %r31, 1, 31, 0xFFFF;", "not for all threads")]
     [InlineData("div.s32 %r0, %r31, 0;", "divides by zero")]
+    [InlineData("st.shared.u32 [s], %r31;", "races")]
+    [InlineData("setp.ne.s32 %p0, %r31, 3; @%p0 ld.shared.u32 %r0, [s]; @!%p0 st.shared.u32 [s], %r31;", "races")]
+    [InlineData("setp.ne.s32 %p0, %r31, 3; @!%p0 st.shared.u8 [s+1], %r31; shfl.sync.bfly.b32 %r1, %r31, 1, 31, -1; ld.shared.u32 %r0, [s];", "races")]
     public void Run_WhatAGpuFaultsAt_IsAnError(string code, string message) =>
         Should.Throw<InvalidOperationException>(() => Warp(code)).Message.ShouldContain(message);
 
