@@ -5,7 +5,7 @@ internal enum PtxOp : byte
 {
     Move, Pack, Unpack, Load, Store, AtomicMin, Prefetch, ToGeneric, FromGeneric, Branch, Return, BlockBarrier, WarpBarrier, Shuffle, VoteAny, MultiplyTile,
     Add, Subtract, Multiply, MultiplyHigh, MultiplyWide, MultiplyAdd, MultiplyAddWide, Divide, Remainder, Min, Max, Absolute, Negate,
-    And, Or, Xor, Not, ShiftLeft, ShiftRight, ExtractBits, CountBits, Permute, Logic, Select, Compare, CompareFloat,
+    And, Or, Xor, Not, ShiftLeft, ShiftRight, ExtractBits, InsertBits, CountBits, Permute, Logic, Select, Compare, CompareFloat,
     AddFloat, SubtractFloat, MultiplyFloat, FusedMultiplyAdd, DivideFloat, Reciprocal, SquareRoot, PowerOfTwo, NegateFloat, AbsoluteFloat,
     MinFloat, MaxFloat, MinOrNaN, MaxOrNaN, FusedMultiplyAddBfloat16Pair,
     Convert, IntegerToFloat, FloatToInteger, FloatToHalf, HalfToFloat, RoundFloat, PackHalf, PackBfloat16,

@@ -113,6 +113,7 @@ internal sealed unsafe partial class PtxMachine
             case PtxOp.ShiftRight when i.IsSigned: return (ulong)(Signed(i, a) >> (int)Math.Min(b, 63)) & i.Mask;
             case PtxOp.ShiftRight: return b >= (ulong)i.Bits ? 0 : a >> (int)b;
             case PtxOp.ExtractBits: return ExtractBits(a, (byte)b, (byte)r[i.C], i.Bits, i.IsSigned);
+            case PtxOp.InsertBits: return InsertBits(a, b, (byte)r[i.C], (byte)r[i.E], i.Bits);
             case PtxOp.CountBits: return (ulong)CountBits(a);
             case PtxOp.Permute: return Permute((uint)a, (uint)b, (uint)r[i.C]);
             case PtxOp.Logic: return Logic((uint)a, (uint)b, (uint)r[i.C], (uint)r[i.E]);

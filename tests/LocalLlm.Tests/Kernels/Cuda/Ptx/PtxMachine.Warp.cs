@@ -9,6 +9,7 @@ internal sealed unsafe partial class PtxMachine
 
     private void RunWarpInstruction(in PtxInstruction i, int first)
     {
+        races.PassWarpInstruction(first / WarpThreads);
         switch (i.Op)
         {
             case PtxOp.WarpBarrier:

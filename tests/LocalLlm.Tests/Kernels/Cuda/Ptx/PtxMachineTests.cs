@@ -44,6 +44,8 @@ public unsafe class PtxMachineTests
     [InlineData("bfe.s32 %r0, 0xF000, 12, 4;", 0xFFFFFFFF)]
     [InlineData("bfe.s32 %r0, 0x80000000, 28, 8;", 0xFFFFFFF8)]
     [InlineData("bfe.s32 %r0, -1, 3, 0;", 0)]
+    [InlineData("bfi.b32 %r0, 0xABC, 0x11111111, 8, 8;", 0x1111BC11)]
+    [InlineData("bfi.b32 %r0, -1, 0, 28, 8;", 0xF0000000)]
     [InlineData("mul.hi.u32 %r0, -1, 1431655766;", 0x55555555)]
     [InlineData("mul.hi.s32 %r0, -1, 1431655766;", 0xFFFFFFFF)]
     [InlineData("mul.lo.s32 %r0, 0x10001, 0x10001;", 0x00020001)]
@@ -144,6 +146,10 @@ public unsafe class PtxMachineTests
     [Fact]
     public void Barrier_OfTheWarp_ShowsWhatItsThreadsWrote() => Warp(
         "setp.ne.s32 %p0, %r31, 3; @!%p0 st.shared.u32 [s], %r31; bar.warp.sync -1; ld.shared.u32 %r0, [s];").ShouldBe(Lanes(_ => 3));
+
+    [Fact]
+    public void Shuffle_AfterReads_LetsAThreadOverwriteThem() => Warp(
+        "ld.shared.u32 %r1, [s]; shfl.sync.bfly.b32 %r0, %r1, 1, 31, -1; setp.ne.s32 %p0, %r31, 3; @!%p0 st.shared.u32 [s], %r31;").ShouldBe(Lanes(_ => uint.MaxValue));
 
     [Fact]
     public void Barrier_OfTheBlock_ShowsWhatOtherThreadsWrote() => Warp(

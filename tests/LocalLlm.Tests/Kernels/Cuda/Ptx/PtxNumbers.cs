@@ -47,6 +47,14 @@ internal static class PtxNumbers
         return result;
     }
 
+    /// <summary>bfi: the low bits of a value, put into another from a position on.</summary>
+    public static ulong InsertBits(ulong value, ulong into, int position, int length, int bits)
+    {
+        for (var i = 0; i < length && position + i < bits; i++)
+            into = (into & ~(1UL << (position + i))) | ((value >> i & 1) << (position + i));
+        return into;
+    }
+
     /// <summary>prmt: a nibble of the selector for each byte of the result; its highest bit spreads the byte's sign.</summary>
     public static uint Permute(uint a, uint b, uint selector)
     {

@@ -71,6 +71,7 @@ internal static class PtxOpcodes
         Add("shl.b", PtxOp.ShiftLeft, "wwi");
         Add("shr.b shr.u shr.s", PtxOp.ShiftRight, "wwi");
         Add("bfe.u bfe.s", PtxOp.ExtractBits, "wwii");
+        Add("bfi.b", PtxOp.InsertBits, "wwwii");
         Add("popc.b", PtxOp.CountBits, "iw");
         Add("prmt.b32", PtxOp.Permute, "iiii");
         Add("lop3.b32", PtxOp.Logic, "iiiii");

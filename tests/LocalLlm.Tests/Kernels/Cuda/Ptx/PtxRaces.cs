@@ -2,7 +2,8 @@ namespace LocalLlm.Tests.Kernels.Cuda.Ptx;
 
 /// <summary>
 /// Finds races in a block's shared memory: two threads at one byte, one of them writing, and no barrier between them. Within a warp its own barriers count
-/// too; shuffles, votes and mma wait for the warp's threads but order no memory.
+/// too. Shuffles, votes and mma wait for the warp's threads but order no memory: after them a thread may overwrite what others have read before, and may
+/// not read what others have written.
 /// </summary>
 /// <param name="bytes">Bytes of the memory.</param>
 /// <param name="warps">Warps of the block.</param>
@@ -11,18 +12,25 @@ internal sealed class PtxRaces(int bytes, int warps)
     private const int WarpThreads = 32;
 
     private readonly Accesses reads = new(bytes, warps), writes = new(bytes, warps);
-    private readonly int[] warpEpochs = new int[warps];
+    private readonly int[] readEpochs = new int[warps], writeEpochs = new int[warps]; // of the warps
     private int blockEpoch;
 
+    /// <summary>A warp has passed an instruction that all its threads come to.</summary>
+    public void PassWarpInstruction(int warp) => readEpochs[warp]++;
+
     /// <summary>A warp has passed a barrier of its own.</summary>
-    public void PassWarpBarrier(int warp) => warpEpochs[warp]++;
+    public void PassWarpBarrier(int warp)
+    {
+        readEpochs[warp]++;
+        writeEpochs[warp]++;
+    }
 
     /// <summary>All warps have passed a barrier, or begin.</summary>
     public void PassBlockBarrier()
     {
         blockEpoch++;
         for (var warp = 0; warp < warps; warp++)
-            warpEpochs[warp]++;
+            PassWarpBarrier(warp);
     }
 
     /// <summary>Notes that a thread reads or writes some bytes.</summary>
@@ -33,8 +41,11 @@ internal sealed class PtxRaces(int bytes, int warps)
         var isRace = false;
         for (var at = address; at < address + count; at++)
         {
-            isRace |= writes.HasOthers(at, blockEpoch, warp, warpEpochs[warp], lane) || (isWrite && reads.HasOthers(at, blockEpoch, warp, warpEpochs[warp], lane));
-            (isWrite ? writes : reads).Add(at, blockEpoch, warp, warpEpochs[warp], lane);
+            isRace |= writes.HasOthers(at, blockEpoch, warp, writeEpochs[warp], lane) || (isWrite && reads.HasOthers(at, blockEpoch, warp, readEpochs[warp], lane));
+            if (isWrite)
+                writes.Add(at, blockEpoch, warp, writeEpochs[warp], lane);
+            else
+                reads.Add(at, blockEpoch, warp, readEpochs[warp], lane);
         }
 
         return isRace;
