@@ -136,7 +136,7 @@ __device__ __forceinline__ void soft_max(
     for (int r = warp; r < ROWS; r += THREADS / 32)
     {
         int position = sequence.position + (first_row + r) / args.group;
-        float highest = s.highest[r];
+        float before = s.highest[r], highest = before;
         for (int t = lane; t < tokens; t += 32)
         {
             int seen = token_position(run, first + t);
@@ -146,7 +146,7 @@ __device__ __forceinline__ void soft_max(
         }
         highest = warp_max(highest);
         bool is_blind = highest == -INFINITE; // the row has seen nothing yet: all probabilities are 0
-        float rescale = is_blind ? 1 : power_of_two(s.highest[r] - highest);
+        float rescale = is_blind ? 1 : power_of_two(before - highest);
         float total = 0, biases[GROUPS] = {};
         for (int t = lane; t < TILE; t += 32)
         {
