@@ -30,9 +30,12 @@ public class PtxTests
         {
             foreach (var source in Directory.EnumerateFiles(folder, "*.cu"))
             {
-                (int Rows, int Channels)[] specialisations = Path.GetFileName(source) == "tile_attention.cu"
-                    ? [(8, 64), (8, 128), (8, 256), (16, 128), (64, 128), (32, 256)]
-                    : [(1, 64), (4, 128), (8, 256)];
+                (int Rows, int Channels)[] specialisations = Path.GetFileName(source) switch
+                {
+                    "tile_attention.cu" => [(8, 64), (8, 128), (8, 256), (16, 128), (64, 128), (32, 256)],
+                    "decode_attention.cu" => [(1, 64), (4, 128), (8, 256)],
+                    _ => [(0, 0)],
+                };
                 foreach (var (rows, channels) in specialisations)
                 {
                     string[] arguments = ["-x", "cuda", "--cuda-device-only", "-nocudainc", "-nocudalib", $"--cuda-gpu-arch={architecture}",
