@@ -56,15 +56,20 @@ internal sealed class PtxModules(Func<CudaKernel, string> compile)
         return text;
     }
 
-    // Null where there is no compiler of this name.
-    private static string? CompileByClang(CudaKernel kernel, string compiler, string architecture, string feature)
+    /// <summary>A kernel's PTX by a clang, without a CUDA toolkit; warnings are errors.</summary>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="compiler">The name of the clang.</param>
+    /// <param name="architecture">What the code is for.</param>
+    /// <param name="feature">The version of PTX.</param>
+    /// <returns>The text; null where there is no compiler of this name.</returns>
+    public static string? CompileByClang(CudaKernel kernel, string compiler, string architecture, string feature)
     {
         var source = RepositoryRoot.Require("src", "LocalLlm", "Kernels", "Cuda", kernel.Name + ".cu");
         var output = Path.GetTempFileName();
         try
         {
             string[] arguments = ["-x", "cuda", "--cuda-device-only", "-nocudainc", "-nocudalib", $"--cuda-gpu-arch={architecture}",
-                "-Xclang", "-target-feature", "-Xclang", $"+{feature}", "-std=c++17", "-O2", "-ffp-contract=off",
+                "-Xclang", "-target-feature", "-Xclang", $"+{feature}", "-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Werror",
                 string.Create(CultureInfo.InvariantCulture, $"-DROWS={kernel.Rows}"),
                 string.Create(CultureInfo.InvariantCulture, $"-DCHANNELS={kernel.Channels}"), "-S", "-o", output, source];
             if (EmulatedKernels.Run(compiler, arguments) is not { } result)
