@@ -205,7 +205,8 @@ internal sealed unsafe class CudaDriver
     public void RecordEvent(nint recorded) => Check(recordEvent(recorded, 0), "cuEventRecord failed");
 
     /// <summary>Waits until an event has happened; returns at once where it was never recorded.</summary>
-    public void WaitForEvent(nint recorded) => Check(waitForEvent(recorded), "An earlier kernel failed");
+    public void WaitForEvent(nint recorded) => Check(
+        waitForEvent(recorded), "An earlier kernel failed, and the process must be started anew; AttentionBackend = Torch works without the kernels");
 
     /// <summary>Ends what <see cref="CreateEvent"/> made.</summary>
     public void DestroyEvent(nint created) => _ = destroyEvent(created);

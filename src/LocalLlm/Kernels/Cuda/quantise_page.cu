@@ -26,7 +26,7 @@ struct QuantiseArguments
 
 struct Shared
 {
-    float numbers[128][LANES + 1];             // [token or channel][group]
+    float numbers[128][LANES + 1];                   // [token or channel][group]
     float low[SHRINKS][LANES], high[SHRINKS][LANES]; // of each warp's share of the numbers
     int is_finite[SHRINKS][LANES];
     float error[2 * SHRINKS][LANES]; // of the candidates
